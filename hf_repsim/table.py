@@ -1,0 +1,137 @@
+"""A result as plain text for a terminal: layers of x down, layers of y across."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from hf_repsim.result import SimilarityResult
+
+_MAX_NOTES = 5
+_MAX_NAME = 24
+_ABSENT = "-"
+
+
+def printable(text: str) -> str:
+    """The text on one line without control characters.
+
+    Names come from strangers' files, and a terminal obeys the escape sequences it is shown.
+    """
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def shortened(text: str, limit: int = _MAX_NAME) -> str:
+    """The printable text with its middle left out where it is longer than ``limit``."""
+    text = printable(text)
+    if len(text) <= limit:
+        return text
+    tail = (limit - 2) // 2
+    return f"{text[: limit - 2 - tail]}..{text[-tail:]}"
+
+
+def text_table(result: SimilarityResult, measure: str, width: int) -> str:
+    """One measure as text: a title, the matrix, the null, and the notes."""
+    x, y = (shortened(result.model_name(side), width // 3) for side in "xy")
+    lines = [f"{printable(measure)}   rows: x = {x}   columns: y = {y}"]
+    matrix = result.matrix(measure)
+    if np.isfinite(matrix).any():
+        lines += _matrix_lines(matrix, result.layers_x, result.layers_y, width)
+    else:
+        lines.append("no value for any layer pair")
+    if "null" in result.columns:
+        null = result.matrix(measure, "null")
+        null = null[np.isfinite(null)]
+        lines += [f"independent data would give {_span(null)}"] if null.size else []
+    n_pairs = result.columns["measure"].count(measure)
+    notes = result.notes(measure)
+    for note, count in list(notes.items())[:_MAX_NOTES]:
+        lines.append(f"note, {count} of {n_pairs} pairs: {printable(note)}")
+    if len(notes) > _MAX_NOTES:
+        lines.append(f"and {len(notes) - _MAX_NOTES} more notes")
+    return "\n".join(lines)
+
+
+def _matrix_lines(
+    matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str], width: int
+) -> list[str]:
+    """The matrix under a two-line header, wrapped into blocks of columns that fit ``width``."""
+    labels = [shortened(name) for name in rows]
+    label_width = max(map(len, labels), default=0)
+    for decimals in (3, 2):
+        cells = [[_number(value, decimals) for value in row] for row in matrix]
+        widths = [max(4, *(len(row[j]) for row in cells)) for j in range(len(columns))]
+        if label_width + sum(widths) + len(widths) <= width:
+            break
+    lines: list[str] = []
+    start = 0
+    while start < len(columns):
+        stop = _block_end(columns, widths, start, width - label_width)
+        kinds, indices = _header(columns[start:stop], widths[start:stop])
+        lines += [""] if lines else []
+        lines += [" " * label_width + kinds, " " * label_width + indices]
+        for label, row in zip(labels, cells, strict=True):
+            shown = (f" {row[j]:>{widths[j]}}" for j in range(start, stop))
+            lines.append(f"{label:<{label_width}}" + "".join(shown))
+        start = stop
+    return [line.rstrip() for line in lines]
+
+
+def _block_end(columns: Sequence[str], widths: list[int], start: int, room: int) -> int:
+    """The end of the block of columns from ``start`` that fits; at least one column.
+
+    The last column of each kind is widened, in place, where the name of the kind needs it.
+    """
+    stop = start
+    while stop < len(columns):
+        trial = widths.copy()
+        _make_room_for_kinds(columns[start : stop + 1], trial, start)
+        if stop > start and sum(trial[start : stop + 1]) + stop + 1 - start > room:
+            break
+        stop += 1
+    _make_room_for_kinds(columns[start:stop], widths, start)
+    return stop
+
+
+def _make_room_for_kinds(columns: Sequence[str], widths: list[int], start: int) -> None:
+    for kind, places in _kinds(columns):
+        taken = sum(widths[start + i] for i in places) + len(places) - 1
+        widths[start + places[-1]] += max(0, len(kind) - taken)
+
+
+def _header(columns: Sequence[str], widths: Sequence[int]) -> tuple[str, str]:
+    """The kinds of the layers, each where its first column begins, and their numbers below."""
+    top, bottom = "", ""
+    for kind, places in _kinds(columns):
+        room = sum(widths[i] for i in places) + len(places)
+        numbers = [_split(columns[i])[1] for i in places]
+        # a lone column's kind stands over its numbers; a run's kind stands at its beginning
+        top += f"{kind:>{room}}" if len(places) == 1 else f"{' ' + kind:<{room}}"
+        bottom += "".join(f" {n:>{widths[i]}}" for n, i in zip(numbers, places, strict=True))
+    return top, bottom
+
+
+def _kinds(columns: Sequence[str]) -> list[tuple[str, list[int]]]:
+    """Runs of neighbouring columns of one kind: ``encoder`` for ``encoder.0`` to ``encoder.12``."""
+    indexed = groupby(range(len(columns)), key=lambda i: _split(columns[i])[0])
+    return [(kind, list(places)) for kind, places in indexed]
+
+
+def _split(layer: str) -> tuple[str, str]:
+    found = re.fullmatch(r"(.+)\.(\d{1,3})", layer)
+    kind, number = (found[1], found[2]) if found else (layer, "")
+    return shortened(kind), number
+
+
+def _number(value: float, decimals: int) -> str:
+    # adding 0.0 turns the -0.0 that a small negative value rounds to into 0.0
+    return f"{round(value, decimals) + 0.0:.{decimals}f}" if np.isfinite(value) else _ABSENT
+
+
+def _span(values: np.ndarray) -> str:
+    low, high = f"{values.min():.3f}", f"{values.max():.3f}"
+    return low if low == high else f"{low} to {high}"
