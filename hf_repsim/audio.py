@@ -1,12 +1,19 @@
-"""What is heard: one utterance, a batch of them, and the account of all that was heard."""
+"""What is heard: an utterance, a batch, the account of all of them; and how audio decodes."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import soundfile
 
 _MODULUS = 1 << 256
 
@@ -129,6 +136,44 @@ def _digest(utterance: Utterance) -> int:
     return int.from_bytes(sha.digest(), "big")
 
 
+def decode(cell: object) -> tuple[np.ndarray, int]:
+    """The audio in one cell of a table: (n_samples,) float32 mono (mean of channels), and its rate.
+
+    A cell is encoded (bytes, a path or URL, or {"bytes", "path"}; read by libsndfile: WAV, FLAC,
+    MP3, Ogg, Opus, ...) or decoded ({"array", "sampling_rate"}, floats, channels on the shorter
+    axis). Raises BadAudio if it holds no audio, or NaN or Inf; a network failure stays an OSError.
+    """
+    if _is_decoded(cell):
+        samples, rate = _from_array(cell)
+    else:
+        samples, rate = _from_file(cell)
+    if samples.size == 0:
+        raise BadAudio("no samples")
+    finite = np.isfinite(samples)
+    if not finite.all():
+        raise BadAudio(f"NaN or Inf at sample {int(np.argmin(finite))}")
+    return samples, rate
+
+
+def declared_seconds(cell: object) -> float:
+    """Length in seconds by the header alone, without decoding; 0 if the header cannot be read."""
+    try:
+        if _is_decoded(cell):
+            samples, rate = _from_array(cell)
+            return len(samples) / rate
+        with _sound_file(cell) as file:
+            return file.frames / file.samplerate
+    except BadAudio:
+        return 0.0
+
+
+def file_name(cell: object) -> str | None:
+    """The path that a cell names, if any."""
+    if isinstance(cell, str):
+        return cell or None
+    return (cell.get("path") or None) if isinstance(cell, Mapping) else None
+
+
 def resample(samples: np.ndarray, rate: int, to_rate: int) -> np.ndarray:
     """Bring (n,) float32 `samples` from `rate` to `to_rate`, in samples per second (soxr, HQ)."""
     if rate == to_rate:
@@ -136,3 +181,78 @@ def resample(samples: np.ndarray, rate: int, to_rate: int) -> np.ndarray:
     import soxr
 
     return soxr.resample(samples, rate, to_rate, quality="HQ")
+
+
+def software() -> dict[str, str]:
+    """Names and versions of the decoder and the resampler: two of them give different samples."""
+    import soundfile
+    import soxr
+
+    decoder = f"soundfile {soundfile.__version__} ({soundfile.__libsndfile_version__})"
+    return {"decoder": decoder, "resampler": f"soxr {soxr.__version__} HQ"}
+
+
+def _is_decoded(cell: object) -> bool:
+    return isinstance(cell, Mapping) and cell.get("array") is not None
+
+
+def _from_array(cell: Mapping) -> tuple[np.ndarray, int]:
+    rate = cell.get("sampling_rate")
+    if not rate or rate < 1:
+        raise BadAudio(f"an array needs a positive sampling_rate, this one has {rate!r}")
+    try:
+        array = np.asarray(cell["array"])
+    except ValueError as error:  # channels of different lengths
+        raise BadAudio("its array is ragged") from error
+    if array.size and array.dtype.kind != "f":
+        # integers have no agreed full scale, and a guess would change every number that follows
+        raise BadAudio(f"its array holds {array.dtype}; floats in [-1, 1] are needed")
+    if array.ndim == 2:
+        array = array.mean(axis=int(np.argmin(array.shape)))
+    if array.ndim != 1:
+        raise BadAudio(f"its array has {array.ndim} dimensions; 1 or 2 are needed")
+    return array.astype(np.float32), int(rate)
+
+
+def _from_file(cell: object) -> tuple[np.ndarray, int]:
+    import soundfile
+
+    try:
+        with _sound_file(cell) as file:
+            declared, rate = file.frames, file.samplerate
+            samples = file.read(dtype="float32", always_2d=True).mean(axis=1)
+    except soundfile.LibsndfileError as error:
+        raise BadAudio(f"cannot be decoded: {error.error_string}") from error
+    # an MP3 header may be off by its padding; a file cut short is off by more
+    if declared - len(samples) > max(0.05 * declared, 2 * 1152):
+        raise BadAudio(f"cut short: {len(samples)} of {declared} samples are there")
+    return samples, rate
+
+
+def _sound_file(cell: object) -> soundfile.SoundFile:
+    import soundfile
+
+    try:
+        # libsndfile names its input in the error: a machine path, or an address that always differs
+        return soundfile.SoundFile(io.BytesIO(_encoded(cell)))
+    except soundfile.LibsndfileError as error:
+        raise BadAudio(f"cannot be decoded: {error.error_string}") from error
+
+
+def _encoded(cell: object) -> bytes:
+    if isinstance(cell, bytes):
+        return cell
+    if isinstance(cell, Mapping) and cell.get("bytes") is not None:
+        return cell["bytes"]
+    path = file_name(cell)
+    if path is None:
+        if cell is None or isinstance(cell, Mapping):
+            raise BadAudio("no audio in this row")
+        raise BadAudio(f"holds {type(cell).__name__}, not audio")
+    import fsspec
+
+    try:
+        with fsspec.open(path, "rb") as file:
+            return file.read()
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise BadAudio(f"no such file: {PurePosixPath(path).name}") from error
