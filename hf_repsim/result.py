@@ -60,7 +60,7 @@ class SimilarityResult:
 
     def __post_init__(self) -> None:
         """Check the table and turn it into lists of plain values."""
-        _check_schema_version(self.provenance)
+        check_schema_version(self.provenance)
         _check_columns(self.columns)
         plain = {name: _plain(name, values) for name, values in self.columns.items()}
         object.__setattr__(self, "columns", plain)
@@ -220,7 +220,8 @@ class SimilarityResult:
         return COLUMNS.get(column) or _kind_of(column, self.columns[column])
 
 
-def _check_schema_version(provenance: Mapping[str, Any]) -> None:
+def check_schema_version(provenance: Mapping[str, Any]) -> None:
+    """Raise ValueError unless this version of the package can read such a result."""
     version = provenance.get("schema_version", SCHEMA_VERSION)
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise ValueError(f"schema_version is {version!r}; it must be a whole number from 1")

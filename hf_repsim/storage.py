@@ -1,0 +1,286 @@
+"""A result folder: similarity.parquet, provenance.json, moments.safetensors and a small card.
+
+The folder is what is published, so reading one trusts nothing in it: no pickle, bounded sizes, and
+errors that name the file.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import uuid
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_repsim.result import SimilarityResult, check_schema_version
+from hf_repsim.table import printable
+
+if TYPE_CHECKING:
+    import pyarrow
+    import torch
+
+    from hf_repsim.moments import Moments
+
+TABLE = "similarity.parquet"
+PROVENANCE = "provenance.json"
+MOMENTS = "moments.safetensors"
+CARD = "README.md"
+
+_MAX_JSON_BYTES = 64 * 2**20
+_MAX_ROWS = 4_000_000
+_MAX_COLUMNS = 256
+_MAX_LAYERS = 4096
+_PARTIAL = ".partial-"
+_CARD_MARK = "<!-- written by hf_repsim"
+
+
+def check_writable(folder: str | Path, *, exist_ok: bool = False, n_bytes: int = 0) -> Path:
+    """Check, before a costly run, that a result can be saved to ``folder``; returns it absolute.
+
+    ``exist_ok`` allows a folder that holds a previous result, which saving replaces; any other file
+    in it stays. ``n_bytes`` is the expected size. Raises FileExistsError, NotADirectoryError, or
+    OSError where nothing can be written or the disk is too full. Leaves nothing behind.
+    """
+    folder = Path(folder).expanduser().absolute()
+    if folder.exists():
+        _check_replaceable(folder, exist_ok)
+    parent = next(path for path in (folder, *folder.parents) if path.exists())
+    if not parent.is_dir():
+        raise NotADirectoryError(f"cannot write to {folder}: {parent} is a file, not a folder")
+    try:
+        with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=parent):
+            free = shutil.disk_usage(parent).free
+    except OSError as error:
+        raise type(error)(f"cannot write to {folder}: {error.strerror or error}") from error
+    if free < n_bytes:
+        raise OSError(
+            f"{folder} needs about {n_bytes / 1e9:.2f} GB and the disk has {free / 1e9:.2f} GB "
+            "free; choose another folder or fewer layers"
+        )
+    return folder
+
+
+def save_result(result: SimilarityResult, folder: str | Path, *, exist_ok: bool = False) -> Path:
+    """Write a result folder and return its absolute path.
+
+    The files are first written to a temporary folder beside it (inside it, where it exists), so an
+    interruption leaves what was there before. Errors as ``check_writable``; ValueError if the
+    provenance is not JSON.
+    """
+    folder = check_writable(folder, exist_ok=exist_ok)
+    replaces = folder.exists()
+    suffix = f"{_PARTIAL}{uuid.uuid4().hex[:12]}"
+    partial = folder / suffix if replaces else folder.with_name(f".{folder.name}{suffix}")
+    partial.mkdir(parents=True)
+    try:
+        _write_files(result, partial)
+        if replaces:
+            _move_files(partial, folder)
+        else:
+            partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def load_result(folder: str | Path, *, moments: bool = True) -> SimilarityResult:
+    """Read a result folder; ``moments=False`` leaves out the sums, which may be large.
+
+    Raises FileNotFoundError if it is not a result folder, and ValueError, naming the file, if one
+    is damaged, not what it should be, or written by a newer version.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    missing = [name for name in (TABLE, PROVENANCE) if not (folder / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder} is not a result folder, or its writing was interrupted: it has no "
+            f"{' and no '.join(missing)}"
+        )
+    provenance = _read_provenance(folder / PROVENANCE)
+    columns = _read_table(folder / TABLE)
+    has_moments = moments and (folder / MOMENTS).is_file()
+    sums = _read_moments(folder / MOMENTS) if has_moments else None
+    try:
+        return SimilarityResult(columns, provenance, sums)
+    except ValueError as error:
+        raise ValueError(f"{folder / TABLE}: {error}") from error
+
+
+def _check_replaceable(folder: Path, exist_ok: bool) -> None:
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; name a folder for the result")
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(_PARTIAL)}
+    if names and not exist_ok:
+        raise FileExistsError(
+            f"{folder} is not empty; choose another folder, or replace the result in it: "
+            "--overwrite (exist_ok=True)"
+        )
+    if names and not names & {TABLE, PROVENANCE}:
+        raise FileExistsError(
+            f"{folder} is not empty and holds no earlier result, so nothing in it is replaced; "
+            "choose another folder"
+        )
+
+
+def _write_files(result: SimilarityResult, folder: Path) -> None:
+    import pyarrow.parquet
+
+    try:
+        provenance = json.dumps(
+            result.provenance, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the provenance cannot be written as JSON: {error}") from error
+    # a file name that is not UTF-8 reaches Python as lone surrogates; \udcff is their JSON escape
+    encoded = (provenance + "\n").encode("utf-8", "backslashreplace")
+    (folder / PROVENANCE).write_bytes(encoded)
+    pyarrow.parquet.write_table(result.to_dataset().with_format("arrow")[:], folder / TABLE)
+    if result.moments is not None:
+        _write_moments(result.moments, folder / MOMENTS)
+    (folder / CARD).write_bytes(_card(result).encode("utf-8", "backslashreplace"))
+
+
+def _move_files(partial: Path, folder: Path) -> None:
+    """Replace the result in ``folder``; its provenance goes first and comes back last.
+
+    Without provenance a folder does not load, so no moment shows a half of each result.
+    """
+    (folder / PROVENANCE).unlink(missing_ok=True)
+    card = folder / CARD
+    if card.exists() and _CARD_MARK not in card.read_text("utf-8", "replace"):
+        (partial / CARD).unlink()  # a card that a person wrote is not ours to replace
+    for name in (MOMENTS, TABLE, CARD, PROVENANCE):
+        if (partial / name).exists():
+            (partial / name).replace(folder / name)
+        elif name == MOMENTS:
+            (folder / name).unlink(missing_ok=True)
+
+
+def _card(result: SimilarityResult) -> str:
+    def code(text: str) -> str:
+        return printable(text).replace("`", "'")
+
+    # the `configs` entry of the card tells `load_dataset` which file is the data; without it the
+    # choice is a vote among the kinds of files that lie in the folder
+    template = files("hf_repsim") / "templates" / "result_card.md"
+    return template.read_text("utf-8").format(
+        table=TABLE,
+        x=code(result.model_name("x")),
+        y=code(result.model_name("y")),
+        probe=code(result.probe_name()),
+        counts=result.counts() or "of unknown size",
+        measures=", ".join(f"`{code(name)}`" for name in result.measures) or "none",
+        moments=f"; `{MOMENTS}` has the sums it was computed from"
+        if result.moments is not None
+        else "",
+    )
+
+
+def _write_moments(moments: Moments, path: Path) -> None:
+    from safetensors.torch import save_file
+
+    tensors: dict[str, torch.Tensor] = {}
+    storages = set()
+    for name, tensor in moments.state_dict().items():
+        tensor = tensor.detach().cpu().contiguous()
+        # safetensors refuses tensors that share memory, as the two sides of a self-comparison do
+        storage = tensor.untyped_storage().data_ptr()
+        tensors[name] = tensor.clone() if storage in storages else tensor
+        storages.add(storage)
+    meta = json.dumps(moments.meta(), sort_keys=True)
+    save_file(tensors, path, metadata={"format": "pt", "hf_repsim_moments": meta})
+
+
+def _read_provenance(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > _MAX_JSON_BYTES:
+        raise ValueError(f"{path} is larger than {_MAX_JSON_BYTES} bytes; that is no provenance")
+    provenance = _parsed_object(path.read_bytes(), path)
+    try:
+        check_schema_version(provenance)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return provenance
+
+
+def _parsed_object(text: str | bytes, path: Path) -> dict[str, Any]:
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not readable as JSON: {error}") from error
+    if not isinstance(parsed, dict):
+        raise ValueError(f"{path} should hold a JSON object, not a {type(parsed).__name__}")
+    return parsed
+
+
+def _read_table(path: Path) -> Mapping[str, list]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        _check_shape(file, path)
+        # text stays a dictionary while it is read: a few kB of parquet can repeat a long text often
+        text = [name for name, kind in _kinds(file).items() if pyarrow.types.is_string(kind)]
+        table = pyarrow.parquet.ParquetFile(path, read_dictionary=text).read()
+        columns = {name: _values(table.column(name)) for name in table.column_names}
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not readable as parquet: {error}") from error
+    for side in ("layer_x", "layer_y"):
+        if len(set(columns.get(side, ()))) > _MAX_LAYERS:
+            raise ValueError(f"{path} names more than {_MAX_LAYERS} layers in {side}")
+    return columns
+
+
+def _kinds(file: pyarrow.parquet.ParquetFile) -> dict[str, pyarrow.DataType]:
+    return {field.name: field.type for field in file.schema_arrow}
+
+
+def _check_shape(file: pyarrow.parquet.ParquetFile, path: Path) -> None:
+    """Refuse a table that is not one of ours before its values are read."""
+    import pyarrow
+
+    rows, columns = file.metadata.num_rows, file.metadata.num_columns
+    if rows > _MAX_ROWS or columns > _MAX_COLUMNS:
+        raise ValueError(f"{path} has {rows} rows and {columns} columns; too large for a result")
+    types = pyarrow.types
+    known = (types.is_string, types.is_floating, types.is_integer, types.is_boolean, types.is_null)
+    for name, kind in _kinds(file).items():
+        if not any(is_kind(kind) for is_kind in known):
+            raise ValueError(f"{path} has {kind} in column {name!r}; a result has text and numbers")
+
+
+def _values(column: pyarrow.ChunkedArray) -> list:
+    import pyarrow
+
+    if not pyarrow.types.is_dictionary(column.type):
+        return column.to_pylist()
+    values: list = []
+    for chunk in column.chunks:
+        words = chunk.dictionary.to_pylist()
+        values += [None if i is None else words[i] for i in chunk.indices.to_pylist()]
+    return values
+
+
+def _read_moments(path: Path) -> Moments:
+    from safetensors import SafetensorError, safe_open
+
+    from hf_repsim.moments import Moments
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get("hf_repsim_moments")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is not readable as safetensors: {error}") from error
+    if text is None:
+        raise ValueError(f"{path} holds no moments: its metadata has no 'hf_repsim_moments'")
+    meta = _parsed_object(text, path)
+    try:
+        return Moments.from_state(tensors, meta)
+    except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path} holds no usable moments: {error!r}") from error
