@@ -1,0 +1,149 @@
+"""MEASURES: every similarity by name, with what it is invariant to and what chance gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hf_repsim.measures import cca, cka, nulls
+from hf_repsim.measures.procrustes import procrustes
+from hf_repsim.pair import PairMoments, Undefined
+
+ROTATION = frozenset({"translation", "permutation", "rotation", "scaling"})
+LINEAR = ROTATION | {"feature scaling", "linear map"}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A similarity of two layers: 1 for identical ones, larger when closer.
+
+    Attributes:
+        name: how users ask for it.
+        label: how it is written on an axis.
+        definition: the formula, for centred X and Y of n frames.
+        source: where it is from, and how this differs.
+        compute: pair -> value; raises `Undefined` where the value would mean nothing.
+        null: pair -> expected value for independent x and y, were frames independent.
+        invariances: changes of x, or of y, that leave the value alone (`INVARIANCES`).
+        invariances_y: those of y alone.
+        symmetric: exchanging x and y does not matter.
+        range: smallest and largest value.
+        ranks: pair -> dimensions of x and y that entered, None where all did.
+        default: part of a run that names no measure.
+    """
+
+    name: str
+    label: str
+    definition: str
+    source: str
+    compute: Callable[[PairMoments], float]
+    null: Callable[[PairMoments], float]
+    invariances: frozenset[str]
+    invariances_y: frozenset[str] = frozenset()
+    symmetric: bool = True
+    range: tuple[float, float] = (0.0, 1.0)
+    ranks: Callable[[PairMoments], tuple[int | None, int | None]] | None = None
+    default: bool = False
+
+
+INVARIANCES = ("translation", "permutation", "rotation", "scaling", "feature scaling", "linear map")
+
+_ALL = (
+    Measure(
+        name="blocked_cka",
+        label="CKA, blocked by utterance",
+        definition="linear CKA of U-statistics over frames of different utterances",
+        source="Song et al. 2012, with all products within an utterance left out",
+        compute=cka.blocked_cka,
+        null=nulls.zero,
+        invariances=ROTATION,
+        range=(-1.0, 1.0),
+        default=True,
+    ),
+    Measure(
+        name="linear_cka",
+        label="linear CKA",
+        definition="|X'Y|_F^2 / (|X'X|_F |Y'Y|_F)",
+        source="Kornblith et al. 2019, eq. 4 (biased)",
+        compute=cka.linear_cka,
+        null=cka.biased_null,
+        invariances=ROTATION,
+        default=True,
+    ),
+    Measure(
+        name="debiased_cka",
+        label="debiased CKA",
+        definition="linear CKA of U-statistics over different frames",
+        source="Song et al. 2012; Nguyen et al. 2021, but over all frames at once",
+        compute=cka.debiased_cka,
+        null=nulls.zero,
+        invariances=ROTATION,
+        range=(-1.0, 1.0),
+    ),
+    Measure(
+        name="cca",
+        label="mean CCA",
+        definition="mean of the canonical correlations",
+        source="Hotelling 1936; Raghu et al. 2017, without the SVD step",
+        compute=cca.cca,
+        null=nulls.mean_correlation,
+        invariances=LINEAR,
+        ranks=cca.full_ranks,
+    ),
+    Measure(
+        name="r2_cca",
+        label="R2 CCA",
+        definition="mean of the squared canonical correlations",
+        source="Kornblith et al. 2019, table 1",
+        compute=cca.r2_cca,
+        null=nulls.mean_squared_correlation,
+        invariances=LINEAR,
+        ranks=cca.full_ranks,
+    ),
+    Measure(
+        name="svcca",
+        label="SVCCA",
+        definition="mean canonical correlation of the directions that hold 99 % of the variance",
+        source="Raghu et al. 2017",
+        compute=cca.svcca,
+        null=nulls.mean_leading_correlation,
+        invariances=ROTATION,
+        ranks=cca.leading_ranks,
+        default=True,
+    ),
+    Measure(
+        name="pwcca",
+        label="PWCCA",
+        definition="mean of the canonical correlations weighted by sum_j |<h_i, x_j>|",
+        source="Morcos et al. 2018; mean of the weighting by x and by y",
+        compute=cca.pwcca,
+        null=nulls.mean_correlation,
+        invariances=frozenset({"translation", "permutation", "scaling"}),
+        ranks=cca.full_ranks,
+        default=True,
+    ),
+    Measure(
+        name="procrustes",
+        label="Procrustes similarity",
+        definition="|X'Y|_* / (|X|_F |Y|_F)",
+        source="Williams et al. 2021, as a cosine",
+        compute=procrustes,
+        null=nulls.nuclear_norm,
+        invariances=ROTATION,
+    ),
+    Measure(
+        name="regression_r2",
+        label="regression R2, x from y",
+        definition="|Q_Y' X|_F^2 / |X|_F^2, Q_Y an orthonormal basis of Y",
+        source="Kornblith et al. 2019, table 1",
+        compute=cca.regression_r2,
+        null=nulls.explained_variance,
+        invariances=ROTATION,
+        invariances_y=LINEAR,
+        symmetric=False,
+        ranks=cca.regression_ranks,
+    ),
+)
+MEASURES: dict[str, Measure] = {measure.name: measure for measure in _ALL}
+
+__all__ = ["INVARIANCES", "MEASURES", "Measure", "Undefined"]

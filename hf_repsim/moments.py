@@ -1,0 +1,288 @@
+"""Moments: all that is kept of what the layers of two models said about one probe.
+
+Frames come in once, as rows; what stays are sums over frames and over utterances about a fixed
+origin. Sums are plain: two shards, ranks or sessions merge by `+`. Without the origin, hidden
+states whose means are 100 to 10,000 standard deviations would leave nothing of a float32 product.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from hf_repsim.products import CrossProducts, gram_inner
+
+Frames = Mapping[str, Tensor]  # layer -> (n frames, features)
+Pairs = str | Sequence[tuple[str, str]]  # a rule of PAIR_RULES, or (x layer, y layer) pairs
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Plain sums, all float64: z is a frame about the origin, s the sum of one utterance's z.
+
+    `n` counts layers (of x, then of y), `d` their features side by side; a column b of a (d, n)
+    or (n, n) table belongs to layer b, and z_b is that layer's part of z.
+    """
+
+    powers: Tensor  # (5,) sums of the 0th to 4th powers of an utterance's number of frames
+    frames: Tensor  # (d,) sum z
+    frame_norms: Tensor  # (n,) sum |z_b|^2
+    utterance_norms: Tensor  # (n,) sum over utterances |s_b|^2
+    by_norm: Tensor  # (d, n) sum z |z_b|^2
+    by_utterance: Tensor  # (d, n) sum z (z_b . s_b)
+    sums_by_norm: Tensor  # (d, n) sum over utterances s |s_b|^2
+    norms_by_norm: Tensor  # (n, n) sum |z_a|^2 |z_b|^2
+    by_utterance_twice: Tensor  # (n, n) sum (z_a . s_a)(z_b . s_b)
+    sum_norms_twice: Tensor  # (n, n) sum over utterances |s_a|^2 |s_b|^2
+    within_utterance: Tensor  # (n, n) sum over utterances |z_a'z_b|_F^2
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+class Moments:
+    """Sums over frames and utterances for a grid of layer pairs; merging is `+`.
+
+    Args:
+        layers_x: layer name -> number of features, of the first model.
+        layers_y: the same of the second model; None: the first against itself.
+        origin: (features of all layers, x then y,) subtracted from every frame; its dtype is that
+            of the products (sums are float64 throughout).
+        pairs: "all", "same_depth" (layers of one name), "adjacent" (each layer of x with the next
+            of y) or (x layer, y layer) pairs.
+
+    Attributes:
+        pairs: (x layer, y layer), in the order of the result table.
+        totals: the plain sums.
+        frames: cross products of frames, sum z_a z_b'.
+        sums: cross products of utterance sums, sum s_a s_b'.
+        provenance: JSON-able account of models, probe and versions; carried, never read.
+    """
+
+    def __init__(
+        self,
+        layers_x: Mapping[str, int],
+        layers_y: Mapping[str, int] | None,
+        *,
+        origin: Tensor,
+        pairs: Pairs = "all",
+    ) -> None:
+        self.within = layers_y is None
+        self.layers_x = dict(layers_x)
+        self.layers_y = dict(layers_x if layers_y is None else layers_y)
+        self.pairs = resolve_pairs(pairs, list(self.layers_x), list(self.layers_y))
+        self.origin = origin
+        self.provenance: dict = {}
+        widths = [*self.layers_x.values(), *(() if self.within else self.layers_y.values())]
+        if origin.shape != (sum(widths),):
+            raise ValueError(f"the origin has {origin.numel()} features, layers {sum(widths)}")
+        self.widths = tuple(widths)
+        cross = {tuple(sorted((self.index_x(a), self.index_y(b)))) for a, b in self.pairs}
+        kept = cross | {(layer, layer) for pair in cross for layer in pair}
+        self.frames, self.sums = CrossProducts(widths, kept), CrossProducts(widths, kept)
+        n, d = len(widths), sum(widths)
+        shapes = ((5,), (d,), (n,), (n,), *3 * ((d, n),), *4 * ((n, n),))
+        self.totals = Totals(
+            *(torch.zeros(s, dtype=torch.float64, device=origin.device) for s in shapes)
+        )
+
+    @classmethod
+    def about(cls, origin_x: Frames, origin_y: Frames | None = None, *, pairs: Pairs = "all"):
+        """Empty moments about an origin: layer -> (features,), in the dtype of the products."""
+        origin = torch.cat([*origin_x.values(), *(origin_y or {}).values()])
+        sizes_y = None if origin_y is None else {k: len(v) for k, v in origin_y.items()}
+        return cls({k: len(v) for k, v in origin_x.items()}, sizes_y, origin=origin, pairs=pairs)
+
+    @property
+    def n_frames(self) -> int:
+        """Frames summed."""
+        return int(self.totals.powers[1])
+
+    @property
+    def n_utterances(self) -> int:
+        """Utterances summed."""
+        return int(self.totals.powers[0])
+
+    def index_x(self, layer: str) -> int:
+        """Position of a layer of x among all layers."""
+        return list(self.layers_x).index(layer)
+
+    def index_y(self, layer: str) -> int:
+        """Position of a layer of y among all layers."""
+        return list(self.layers_y).index(layer) + (0 if self.within else len(self.layers_x))
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of all layers, x then y, in the order of the tables."""
+        return (*self.layers_x, *(() if self.within else self.layers_y))
+
+    def update(self, frames_x: Frames, frames_y: Frames | None, counts: Sequence[int]) -> None:
+        """Add the frames of whole utterances.
+
+        Args:
+            frames_x: layer -> (frames of all utterances, one after the other, features).
+            frames_y: the same of the second model, frame by frame beside x; None when `within`.
+            counts: frames of each utterance.
+
+        Raises:
+            ValueError: layers or numbers of frames differ from what is promised, or a value is
+                not finite (the layer and the utterance's position are named).
+        """
+        rows = self._rows(frames_x, frames_y, sum(counts))
+        counts = [count for count in counts if count]
+        if not counts:
+            return
+        sums = torch.stack([part.sum(0) for part in rows.split(counts)])
+        self._refuse_non_finite(sums)
+        norms = self.frames.dots(rows, rows)
+        own = torch.cat(
+            [self.frames.dots(part, s) for part, s in zip(rows.split(counts), sums, strict=True)]
+        )
+        sum_norms = self.frames.dots(sums, sums)
+        lengths = torch.tensor(counts, dtype=torch.float64, device=rows.device)
+        within = sum(gram_inner(part, part, self.widths) for part in rows.split(counts))
+        self.totals += Totals(
+            powers=torch.stack([(lengths**k).sum() for k in range(5)]),
+            frames=sums.double().sum(0),
+            frame_norms=norms.double().sum(0),
+            utterance_norms=sum_norms.double().sum(0),
+            by_norm=(rows.T @ norms).double(),
+            by_utterance=(rows.T @ own).double(),
+            sums_by_norm=(sums.T @ sum_norms).double(),
+            norms_by_norm=(norms.T @ norms).double(),
+            by_utterance_twice=(own.T @ own).double(),
+            sum_norms_twice=(sum_norms.T @ sum_norms).double(),
+            within_utterance=within,
+        )
+        self.frames.add(rows)
+        self.sums.add(sums)
+
+    def __add__(self, other: Moments) -> Moments:
+        """Moments of both sets of utterances.
+
+        Raises:
+            ValueError: layers, pairs or origins differ.
+        """
+        if (self.layers_x, self.layers_y, self.pairs) != (
+            other.layers_x,
+            other.layers_y,
+            other.pairs,
+        ):
+            raise ValueError("moments of different layers or pairs cannot be added")
+        if not torch.equal(self.origin, other.origin):
+            raise ValueError(
+                "moments about different origins cannot be added; accumulate both about one: "
+                "Moments.about(origin)"
+            )
+        merged = self._empty_like()
+        merged.totals = self.totals + other.totals
+        merged.frames = self.frames + other.frames
+        merged.sums = self.sums + other.sums
+        return merged
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All sums by name: float64, but for rows kept as rows, which have the origin's dtype."""
+        state = {f"totals.{f.name}": getattr(self.totals, f.name) for f in fields(self.totals)}
+        for name, products in (("frames", self.frames), ("sums", self.sums)):
+            state |= {f"{name}.{key}": value for key, value in products.state_dict().items()}
+        return {"origin": self.origin, **state}
+
+    def meta(self) -> dict:
+        """What names the sums: layers, pairs and provenance, JSON-able."""
+        return {
+            "schema": SCHEMA,
+            "layers_x": self.layers_x,
+            "layers_y": None if self.within else self.layers_y,
+            "pairs": [list(pair) for pair in self.pairs],
+            "provenance": self.provenance,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor], meta: Mapping) -> Moments:
+        """Inverse of `state_dict` and `meta`.
+
+        Raises:
+            ValueError: a newer schema, or tensors that do not fit the layers.
+        """
+        if meta.get("schema") != SCHEMA:
+            raise ValueError(
+                f"moments of schema {meta.get('schema')}, this version reads {SCHEMA}: "
+                "update hf_repsim"
+            )
+        pairs = [tuple(pair) for pair in meta["pairs"]]
+        moments = cls(meta["layers_x"], meta["layers_y"], origin=state["origin"], pairs=pairs)
+        moments.provenance = json.loads(json.dumps(meta.get("provenance", {})))
+        parts = {}
+        for field in fields(Totals):
+            part, like = state.get(f"totals.{field.name}"), getattr(moments.totals, field.name)
+            if part is None or part.shape != like.shape:
+                raise ValueError(f"moments lack totals.{field.name} of shape {tuple(like.shape)}")
+            parts[field.name] = part
+        moments.totals = Totals(**parts)
+        for name in ("frames", "sums"):
+            own = {k[len(name) + 1 :]: v for k, v in state.items() if k.startswith(f"{name}.")}
+            getattr(moments, name).load_state_dict(own)
+        return moments
+
+    def _empty_like(self) -> Moments:
+        layers_y = None if self.within else self.layers_y
+        empty = Moments(self.layers_x, layers_y, origin=self.origin, pairs=self.pairs)
+        empty.provenance = dict(self.provenance)
+        return empty
+
+    def _rows(self, frames_x: Frames, frames_y: Frames | None, n_frames: int) -> Tensor:
+        if (frames_y is None) != self.within:
+            raise ValueError("frames of y are needed unless the moments are of one model")
+        parts = []
+        for layers, frames in ((self.layers_x, frames_x), (self.layers_y, frames_y)):
+            if frames is None:
+                continue
+            missing = [name for name in layers if name not in frames]
+            if missing:
+                raise ValueError(f"no frames for {missing}; the moments are of {list(layers)}")
+            parts += [frames[name] for name in layers]
+        wrong = [len(part) for part in parts if len(part) != n_frames]
+        if wrong:
+            raise ValueError(
+                f"a layer has {wrong[0]} frames where the utterances have {n_frames}; "
+                "put all layers on one clock first: states.frames(grid, cells)"
+            )
+        return torch.cat([part.to(self.origin.dtype) for part in parts], dim=1) - self.origin
+
+    def _refuse_non_finite(self, sums: Tensor) -> None:
+        for name, part in zip(self.layer_names, sums.split(self.widths, dim=1), strict=True):
+            bad = (~part.isfinite()).any(1).nonzero()
+            if len(bad):
+                raise ValueError(f"layer {name} is not finite in utterance {int(bad[0])} of batch")
+
+
+def resolve_pairs(pairs: Pairs, layers_x: list[str], layers_y: list[str]) -> list[tuple[str, str]]:
+    """Pairs of layer names in table order.
+
+    Raises:
+        ValueError: an unknown rule or layer, or no pair at all.
+    """
+    if not isinstance(pairs, str):
+        chosen = [tuple(pair) for pair in pairs]
+        unknown = [p for p in chosen if p[0] not in layers_x or p[1] not in layers_y]
+        if unknown:
+            raise ValueError(f"no such pair {unknown[0]}; layers: {layers_x} and {layers_y}")
+    elif pairs in PAIR_RULES:
+        chosen = PAIR_RULES[pairs](layers_x, layers_y)
+    else:
+        raise ValueError(f"unknown pairs {pairs!r}; known: {', '.join(PAIR_RULES)}, or a list")
+    if not chosen:
+        raise ValueError(f"pairs {pairs!r} leave nothing of {layers_x} and {layers_y}")
+    return chosen
+
+
+PAIR_RULES = {
+    "all": lambda x, y: [(a, b) for a in x for b in y],
+    "same_depth": lambda x, y: [(a, a) for a in x if a in y],
+    "adjacent": lambda x, y: list(zip(x[:-1], y[1:], strict=False)),
+}

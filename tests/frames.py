@@ -1,0 +1,54 @@
+"""Frames for tests: what two layers might say of some utterances, float64."""
+
+import numpy as np
+import torch
+
+from hf_repsim.measures import MEASURES
+from hf_repsim.moments import Moments
+from hf_repsim.pair import Scoring
+
+
+def related_layers(p, q, *, seed=0, spread=0.5, counts=(9, 17, 30, 12, 25, 14, 8, 20)):
+    """Two layers that share some of what they say: (n, p), (n, q), frames per utterance."""
+    rng = np.random.default_rng(seed)
+    n, counts = sum(counts), list(counts)
+    shared = rng.standard_normal((n, max(p, q)))
+    scale_x, scale_y = (np.exp(spread * rng.standard_normal(width)) for width in (p, q))
+    x = (shared[:, :p] + 0.5 * rng.standard_normal((n, p))) * scale_x
+    y = (shared[:, :q] @ random_orthogonal(q, rng) + rng.standard_normal((n, q))) * scale_y
+    return x, y, counts
+
+
+def random_orthogonal(width, rng):
+    return np.linalg.qr(rng.standard_normal((width, width)))[0]
+
+
+def independent_speech(n_utterances, *, seed, phi=0.95, width=32, counts=None):
+    """Two independent layers, smooth in time: AR(1) within each utterance."""
+    rng = np.random.default_rng(seed)
+    counts = [200] * n_utterances if counts is None else counts
+    sides = []
+    for _ in "xy":
+        noise = rng.standard_normal((sum(counts), width))
+        starts = set(np.cumsum([0, *counts[:-1]]).tolist())
+        for i in range(len(noise)):
+            if i not in starts:
+                noise[i] = phi * noise[i - 1] + np.sqrt(1 - phi**2) * noise[i]
+        sides.append(noise)
+    return *sides, counts
+
+
+def moments_of(x, y, counts, *, batches=1):
+    """Moments of one layer a side, about the mean, updated in some batches."""
+    x, y = torch.from_numpy(x), torch.from_numpy(y)
+    moments = Moments.about({"x": x.mean(0)}, {"y": y.mean(0)})
+    starts = np.cumsum([0, *counts])
+    for part in np.array_split(np.arange(len(counts)), batches):
+        rows = slice(starts[part[0]], starts[part[-1] + 1])
+        moments.update({"x": x[rows]}, {"y": y[rows]}, [counts[u] for u in part])
+    return moments
+
+
+def value(name, x, y, counts):
+    """A measure of two layers in hand."""
+    return MEASURES[name].compute(Scoring(moments_of(x, y, counts)).pair("x", "y"))

@@ -1,0 +1,112 @@
+"""Textbook float64 formulas in numpy, written from the definitions; never import the package."""
+
+import itertools
+
+import numpy as np
+import scipy.linalg
+
+
+def centred(x):
+    return x - x.mean(0)
+
+
+def linear_cka(x, y):
+    x, y = centred(x), centred(y)
+    hsic = [np.linalg.norm(a.T @ b) ** 2 for a, b in ((x, y), (x, x), (y, y))]
+    return hsic[0] / np.sqrt(hsic[1] * hsic[2])
+
+
+def song_hsic(k, el):
+    """Unbiased HSIC from Gram matrices (Song et al. 2012)."""
+    k, el = k - np.diag(np.diag(k)), el - np.diag(np.diag(el))
+    n, one = len(k), np.ones(len(k))
+    trace = np.trace(k @ el) + (one @ k @ one) * (one @ el @ one) / ((n - 1) * (n - 2))
+    return (trace - 2 / (n - 2) * (one @ k @ el @ one)) / (n * (n - 3))
+
+
+def debiased_cka(x, y):
+    x, y = centred(x), centred(y)
+    k, el = x @ x.T, y @ y.T
+    return song_hsic(k, el) / np.sqrt(song_hsic(k, k) * song_hsic(el, el))
+
+
+def blocked_hsic(k, el, utterances):
+    """Means over all pairs, triples and quadruples of frames of different utterances, by loops
+    over utterances: O(U^4), every frame weighing the same."""
+    parts = [np.flatnonzero(utterances == u) for u in np.unique(utterances)]
+    block_k = np.array([[k[np.ix_(a, b)].sum() for b in parts] for a in parts])
+    block_l = np.array([[el[np.ix_(a, b)].sum() for b in parts] for a in parts])
+    n, many = [len(p) for p in parts], range(len(parts))
+    twos = list(itertools.permutations(many, 2))
+    pairs = sum((k[np.ix_(parts[a], parts[b])] * el[np.ix_(parts[a], parts[b])]).sum()
+                for a, b in twos) / sum(n[a] * n[b] for a, b in twos)  # fmt: skip
+    triples = weight3 = quadruples = weight4 = 0.0
+    for a, b, c in itertools.permutations(many, 3):
+        rows_k = k[np.ix_(parts[a], parts[b])].sum(1)
+        triples += (rows_k * el[np.ix_(parts[a], parts[c])].sum(1)).sum()
+        weight3 += n[a] * n[b] * n[c]
+    for a, b, c, d in itertools.permutations(many, 4):
+        quadruples += block_k[a, b] * block_l[c, d]
+        weight4 += n[a] * n[b] * n[c] * n[d]
+    return pairs + quadruples / weight4 - 2 * triples / weight3
+
+
+def blocked_cka(x, y, utterances):
+    """About the mean: with utterances of several lengths the origin matters a little."""
+    x, y = centred(x), centred(y)
+    k, el = x @ x.T, y @ y.T
+    xy, xx, yy = (blocked_hsic(a, b, utterances) for a, b in ((k, el), (k, k), (el, el)))
+    return xy / np.sqrt(xx * yy)
+
+
+def basis(x, tolerance=1e-9):
+    """Orthonormal basis of the centred columns."""
+    u, s, _ = np.linalg.svd(centred(x), full_matrices=False)
+    return u[:, s > tolerance * s[0]]
+
+
+def canonical_correlations(x, y):
+    return np.clip(np.linalg.svd(basis(x).T @ basis(y), compute_uv=False), 0, 1)
+
+
+def cca(x, y):
+    return canonical_correlations(x, y).mean()
+
+
+def r2_cca(x, y):
+    return (canonical_correlations(x, y) ** 2).mean()
+
+
+def truncated(x, share=0.99):
+    u, s, _ = np.linalg.svd(centred(x), full_matrices=False)
+    kept = int(np.searchsorted(np.cumsum(s**2) / np.sum(s**2), share)) + 1
+    return u[:, :kept]
+
+
+def svcca(x, y):
+    return np.linalg.svd(truncated(x).T @ truncated(y), compute_uv=False).mean()
+
+
+def pwcca_one_side(x, y):
+    q_x = basis(x)
+    u, rho, _ = np.linalg.svd(q_x.T @ basis(y), full_matrices=False)
+    weights = np.abs((q_x @ u).T @ centred(x)).sum(1)
+    return (weights * rho).sum() / weights.sum()
+
+
+def pwcca(x, y):
+    return (pwcca_one_side(x, y) + pwcca_one_side(y, x)) / 2
+
+
+def procrustes(x, y):
+    x, y = centred(x), centred(y)
+    wide = max(x.shape[1], y.shape[1])
+    x, y = (np.pad(side, ((0, 0), (0, wide - side.shape[1]))) for side in (x, y))
+    _, nuclear = scipy.linalg.orthogonal_procrustes(x, y)
+    return nuclear / (np.linalg.norm(x) * np.linalg.norm(y))
+
+
+def regression_r2(x, y):
+    x, y = centred(x), centred(y)
+    fitted = y @ np.linalg.lstsq(y, x, rcond=None)[0]
+    return np.linalg.norm(fitted) ** 2 / np.linalg.norm(x) ** 2

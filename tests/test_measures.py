@@ -1,0 +1,167 @@
+"""Laws that every measure obeys, over the registry."""
+
+import numpy as np
+import oracles
+import pytest
+import torch
+from frames import independent_speech, moments_of, random_orthogonal, related_layers, value
+
+from hf_repsim.measures import INVARIANCES, MEASURES, Undefined
+from hf_repsim.pair import Scoring
+
+NAMES = list(MEASURES)
+RNG = np.random.default_rng(7)
+CHANGES = {
+    "translation": lambda x: x + 3 * RNG.standard_normal(x.shape[1]),
+    "permutation": lambda x: x[:, RNG.permutation(x.shape[1])],
+    "rotation": lambda x: x @ random_orthogonal(x.shape[1], RNG),
+    "scaling": lambda x: 7.3 * x,
+    "feature scaling": lambda x: x * np.geomspace(0.2, 5, x.shape[1]),
+    "linear map": lambda x: x @ (RNG.standard_normal((x.shape[1],) * 2) + 2 * np.eye(x.shape[1])),
+}
+
+
+def oracle(name, x, y, counts):
+    if name == "blocked_cka":
+        return oracles.blocked_cka(x, y, np.repeat(np.arange(len(counts)), counts))
+    return getattr(oracles, name)(x, y)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("widths", [(9, 9), (12, 5), (4, 11)])
+def test_a_measure_equals_its_textbook_formula(name, widths):
+    x, y, counts = related_layers(*widths)
+    assert value(name, x, y, counts) == pytest.approx(oracle(name, x, y, counts), rel=1e-10)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("mean", [1.0, 1e2, 1e4])
+def test_means_of_many_standard_deviations_cost_no_precision(name, mean):
+    # utterances of one length: there the origin, itself rounded to float32, cancels
+    x, y, counts = related_layers(9, 7, counts=[15] * 8)
+    x, y = ((z + mean * z.std(0)).astype(np.float32) for z in (x, y))
+    expected = oracle(name, x.astype(np.float64), y.astype(np.float64), counts)
+    assert value(name, x, y, counts) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_layer_is_wholly_similar_to_itself(name):
+    x, _, counts = related_layers(9, 7)
+    assert value(name, x, x.copy(), counts) == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("change", INVARIANCES)
+@pytest.mark.parametrize("side", ["x", "y"])
+def test_a_measure_is_invariant_to_what_it_declares_and_to_nothing_else(name, change, side):
+    measure = MEASURES[name]
+    x, y, counts = related_layers(9, 7, spread=1.0)
+    before = value(name, x, y, counts)
+    changed = (CHANGES[change](x), y) if side == "x" else (x, CHANGES[change](y))
+    moved = abs(value(name, *changed, counts) - before)
+    declared = measure.invariances | (measure.invariances_y if side == "y" else frozenset())
+    assert moved < 1e-9 if change in declared else moved > 1e-4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exchanging_the_models_transposes_a_symmetric_measure_and_no_other(name):
+    x, y, counts = related_layers(9, 7)
+    moved = abs(value(name, x, y, counts) - value(name, y, x, counts))
+    assert moved < 1e-10 if MEASURES[name].symmetric else moved > 1e-3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_values_stay_in_the_declared_range(name):
+    low, high = MEASURES[name].range
+    for seed in range(5):
+        x, y, counts = related_layers(6, 11, seed=seed)
+        assert low <= value(name, x, y, counts) <= high + 1e-12
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("p", "q", "n"), [(20, 20, 400), (30, 12, 100), (8, 40, 2000)])
+def test_the_null_is_what_independent_frames_give(name, p, q, n):
+    pairs = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        x, y = rng.standard_normal((n, p)), rng.standard_normal((n, q))
+        pairs.append(Scoring(moments_of(x, y, [n // 20] * 20)).pair("x", "y"))
+    measured = np.mean([MEASURES[name].compute(pair) for pair in pairs])
+    expected = np.mean([MEASURES[name].null(pair) for pair in pairs])
+    assert measured == pytest.approx(expected, rel=0.06, abs=0.015)
+
+
+@pytest.mark.parametrize(("n_utterances", "debiased"), [(10, 0.21), (40, 0.066)])
+def test_only_blocking_by_utterance_sees_that_smooth_data_is_independent(n_utterances, debiased):
+    values = {"blocked_cka": [], "debiased_cka": []}
+    for seed in range(20):
+        x, y, counts = independent_speech(n_utterances, seed=seed)
+        for name, seen in values.items():
+            seen.append(value(name, x, y, counts))
+    blocked = np.array(values["blocked_cka"])
+    assert abs(blocked.mean()) < 3 * blocked.std() / np.sqrt(len(blocked))
+    assert np.mean(values["debiased_cka"]) == pytest.approx(debiased, rel=0.15)
+
+
+def test_blocking_stays_unbiased_when_utterances_differ_in_length():
+    values = []
+    for seed in range(40):
+        counts = np.random.default_rng(seed).integers(30, 300, 10).tolist()
+        x, y, _ = independent_speech(10, seed=seed, counts=counts)
+        values.append(value("blocked_cka", x, y, counts))
+    assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(len(values))
+
+
+@pytest.mark.parametrize("name", ["cca", "r2_cca", "svcca", "pwcca"])
+def test_correlations_that_are_1_by_construction_are_refused(name):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((30, 20)), rng.standard_normal((30, 18))
+    with pytest.raises(Undefined, match=r"30 frames for \d+ \+ \d+ dimensions"):
+        value(name, x, y, [6] * 5)
+
+
+def test_a_regression_on_as_many_dimensions_as_frames_is_refused():
+    rng = np.random.default_rng(0)
+    with pytest.raises(Undefined, match="30 frames for 29 dimensions of y"):
+        value("regression_r2", rng.standard_normal((30, 4)), rng.standard_normal((30, 40)), [30])
+
+
+@pytest.mark.parametrize(
+    ("name", "counts", "need"),
+    [("blocked_cka", [10, 10, 10], "4 utterances, has 3"), ("debiased_cka", [3], "4 frames")],
+)
+def test_too_few_of_what_a_measure_counts_is_refused(name, counts, need):
+    x, y = (np.random.default_rng(s).standard_normal((sum(counts), 4)) for s in (0, 1))
+    with pytest.raises(Undefined, match=f"needs {need}"):
+        value(name, x, y, counts)
+
+
+def test_a_layer_that_varies_in_one_utterance_alone_is_refused_by_name():
+    x, y, counts = independent_speech(6, seed=0, width=2, counts=[5] * 6)
+    x[5:] = x[5]
+    with pytest.raises(Undefined, match="unbiased HSIC of x with itself is not positive"):
+        value("blocked_cka", x, y, counts)
+
+
+def test_ranks_are_the_dimensions_that_entered():
+    x, y, counts = related_layers(9, 7)
+    x[:, 8] = x[:, 0] - x[:, 1]
+    y[:, 2] = 5.0
+    pair = Scoring(moments_of(x, y, counts)).pair("x", "y")
+    assert MEASURES["cca"].ranks(pair) == (8, 6)
+    assert MEASURES["regression_r2"].ranks(pair) == (None, 6)
+    kept = [oracles.truncated(side).shape[1] for side in (x, y)]
+    assert list(MEASURES["svcca"].ranks(pair)) == kept
+
+
+def test_a_large_feature_does_not_hide_the_others_from_cca():
+    x, y, counts = related_layers(9, 7)
+    expected = oracles.cca(x, y)
+    x[:, 0] *= 1e4
+    got = value("cca", x.astype(np.float32), y.astype(np.float32), counts)
+    assert got == pytest.approx(expected, abs=1e-5)
+
+
+def test_every_definition_and_source_is_written_down():
+    assert all(m.definition and m.source and m.label for m in MEASURES.values())
+    assert torch.tensor([m.default for m in MEASURES.values()]).sum() == 4
