@@ -105,7 +105,7 @@ def covered_cells(clock: FrameClock, n_frames: int, grid: FrameClock) -> range:
     return range(first, max(first, math.floor(end + TOLERANCE)))
 
 
-def pool(states: Tensor, clock: FrameClock, grid: FrameClock, cells: range) -> Tensor:
+def pool(states: Tensor, clock: FrameClock, *, grid: FrameClock, cells: range) -> Tensor:
     """Return one row for each cell: the nearest frame, or the mean of the frames that overlap it.
 
     Args:

@@ -1,0 +1,144 @@
+"""The files of a model: a folder, or the Hub's at one commit, with errors that say what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import constants, errors, hf_hub_download
+
+EXTRACTORS = ("preprocessor_config.json", "processor_config.json")
+SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+
+_WHY_NEEDED = {
+    "config.json": "it is not a transformers model",
+    EXTRACTORS[0]: "audio must be prepared as in training, and no other model's feature extractor "
+    "is used in its place; save the model's own beside its weights (save_pretrained)",
+    SAFETENSORS[0]: "only safetensors weights are read, because pickled ones can run code; "
+    "allow_pickle=True also reads pytorch_model.bin, if you trust its author",
+}
+# The first that fits is said: a gated repository is also one that is "not found".
+_HUB_ERRORS: tuple[tuple[type[Exception], type[Exception], str], ...] = (
+    (
+        errors.GatedRepoError,
+        ValueError,
+        "{name} is gated: ask for access at {hub}/{name}, then log in (hf auth login, or HF_TOKEN)",
+    ),
+    (
+        errors.RevisionNotFoundError,
+        ValueError,
+        "{name} has no revision {revision!r}; give a branch, tag or commit of {hub}/{name}",
+    ),
+    (
+        errors.RepositoryNotFoundError,
+        ValueError,
+        "{name!r} is neither a folder here nor a model that can be seen on {hub}; check the name, "
+        "or log in if it is private (hf auth login, or HF_TOKEN)",
+    ),
+    (
+        errors.HFValidationError,
+        ValueError,
+        "{name!r} is neither a folder here nor a name on the Hub (USER/MODEL)",
+    ),
+    (
+        errors.LocalEntryNotFoundError,
+        ConnectionError,
+        "{name} is not in the cache and {hub} cannot be reached; check the network and "
+        "HF_HUB_OFFLINE, or give a folder",
+    ),
+    (errors.HfHubHTTPError, ConnectionError, "{hub} did not hand out {name}: {error}"),
+)
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """The files of one model: a folder, or a snapshot of one commit in the Hub's cache."""
+
+    name: str
+    folder: Path
+    commit: str | None  # of the Hub; None for a folder
+
+    @classmethod
+    def locate(cls, name: str | os.PathLike, revision: str | None = None) -> ModelFiles:
+        """Find ``name``, which may be ``NAME@REVISION`` on the Hub; fetches config.json.
+
+        Raises:
+            ValueError: If there is no such model or revision, or it may not be read.
+            ConnectionError: If the Hub is needed and cannot be reached.
+        """
+        name = os.fspath(name)
+        if os.path.isdir(name):
+            if revision is not None:
+                raise ValueError(f"the folder {name} has no revisions; leave out {revision!r}")
+            files = cls(name, Path(name), None)
+            files.first("config.json")
+            return files
+        name, _, wanted = name.partition("@")
+        if wanted and revision not in (None, wanted):
+            raise ValueError(f"{name} is wanted at {wanted!r} and at {revision!r}; choose one")
+        try:
+            with _explained(name, wanted or revision):
+                path = hf_hub_download(name, "config.json", revision=wanted or revision)
+        except errors.RemoteEntryNotFoundError as error:
+            raise _missing(name, "config.json") from error
+        return cls(name, Path(path).parent, Path(path).parent.name)
+
+    def first(self, *names: str, fetch: bool = True) -> str:
+        """Return the first of these files that the model has; on the Hub, fetch it.
+
+        Raises:
+            ValueError: If it has none of them, saying why one is needed.
+            ConnectionError: If the Hub would have to be asked and cannot be reached.
+        """
+        unreachable: Exception | None = None
+        for name in names:
+            try:
+                if self.commit is None and (self.folder / name).is_file():
+                    return name
+                if self.commit is not None:
+                    with _explained(self.name, self.commit):
+                        hf_hub_download(self.name, name, revision=self.commit, dry_run=not fetch)
+                    return name
+            except errors.RemoteEntryNotFoundError:
+                continue
+            except ConnectionError as error:
+                unreachable = error  # another of the names may be in the cache
+        if unreachable is not None:
+            raise unreachable
+        raise _missing(self.name, names[0])
+
+    def fetch_weights(self, weights: str) -> list[Path]:
+        """Return the paths of the weight files, all there now; ``weights`` may be an index."""
+        names = [weights]
+        self.first(weights)
+        if weights.endswith(".index.json"):
+            index = json.loads((self.folder / weights).read_text(encoding="utf-8"))
+            names += sorted(set(index["weight_map"].values()))
+            for part in names[1:]:
+                self.first(part)
+        return [self.folder / name for name in names]
+
+
+def _missing(name: str, file: str) -> ValueError:
+    why = _WHY_NEEDED.get(file, "the checkpoint is incomplete")
+    return ValueError(f"{name} has no {file}: {why}")
+
+
+@contextmanager
+def _explained(name: str, revision: str | None) -> Iterator[None]:
+    """Turn what the Hub's client raises into what to do; a missing file is the caller's matter."""
+    try:
+        yield
+    except errors.RemoteEntryNotFoundError:
+        raise
+    except Exception as error:
+        for kind, ours, text in _HUB_ERRORS:
+            if isinstance(error, kind):
+                fields = {"name": name, "revision": revision, "hub": constants.ENDPOINT}
+                raise ours(text.format(**fields, error=error)) from error
+        raise

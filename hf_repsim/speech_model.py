@@ -1,0 +1,135 @@
+"""A loaded speech model: the part that hears, its named layers, and where it came from."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from hf_repsim.checkpoint import find_checkpoint
+from hf_repsim.families import Family, Layer, select_layers
+
+
+@dataclass
+class SpeechModel:
+    """The part of a model that hears (a decoder is not kept), ready to be listened to."""
+
+    name: str
+    revision: str | None  # the Hub's commit, or sha256 of a folder's files
+    model_type: str
+    module: nn.Module  # the tower: eval, float32
+    tower: str  # its path in the whole model, where module_path of the layers begins
+    processor: Any  # the feature extractor
+    rate: int  # samples per second that the model hears
+    layers: dict[str, Layer]  # in the order in which audio passes them
+    family: Family = field(repr=False)
+    architecture: str = ""  # class that the checkpoint was loaded with
+    padding_exact: bool | None = None  # None: not tried yet; only some families ever try
+
+    @property
+    def needs(self) -> int:
+        """Samples, at the model's rate, needed for one frame of every layer."""
+        least = self.family.min_samples(self.module.config, self.processor)
+        return max(least, *(layer.clock.needs for layer in self.layers.values()))
+
+    @property
+    def window(self) -> int | None:
+        """Samples of the fixed window that the model hears at once, None if any length will do."""
+        return self.family.window(self.module.config, self.processor)
+
+    def select(self, patterns: Sequence[str] | None) -> list[str]:
+        """Return the names of the layers that globs match; None: those compared by default.
+
+        Raises:
+            ValueError: If a glob matches no layer, naming the layers that there are.
+        """
+        return select_layers(self.layers, patterns, name=self.name)
+
+    def submodule(self, layer: Layer) -> nn.Module:
+        """Return the module whose output a layer is (for encoder.0: whose input)."""
+        path = layer.module_path.removesuffix(" (input)")
+        return self.module.get_submodule(path.removeprefix(f"{self.tower}."))
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what was heard with, as JSON."""
+        return {
+            "name": self.name,
+            "revision": self.revision,
+            "model_type": self.model_type,
+            "architecture": self.architecture,
+            "feature_extractor": type(self.processor).__name__,
+            "rate": self.rate,
+            "window_samples": self.window,
+            "padded_batches": bool(self.padding_exact),
+            "attention": getattr(self.module.config, "_attn_implementation", None),
+            "optional_packages": {p: _version(p) for p in self.family.optional_packages},
+        }
+
+
+def load_model(
+    name: str | os.PathLike,
+    *,
+    revision: str | None = None,
+    device: str | torch.device = "cpu",
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+) -> SpeechModel:
+    """Load the part of a speech model that hears, in float32 and eval mode.
+
+    Args:
+        name: A folder, a name on the Hub, or ``NAME@REVISION``.
+        revision: A branch, tag or commit on the Hub.
+        device: Where the model goes, and its states come from.
+        trust_remote_code: Run model code that comes with the checkpoint.
+        allow_pickle: Read pickled weights if there are no safetensors.
+
+    Raises:
+        ValueError: If it is not there, may not be read, is not a speech model that we know, lacks
+            its feature extractor, or lacks weights.
+        ConnectionError: If the Hub is needed and cannot be reached.
+    """
+    checkpoint = find_checkpoint(
+        name, revision=revision, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle
+    )
+    module, tower, layers = checkpoint.load()
+    return SpeechModel(
+        name=checkpoint.files.name,
+        revision=checkpoint.revision(),
+        model_type=checkpoint.config.model_type,
+        module=module.to(device),
+        tower=tower,
+        processor=checkpoint.extractor,
+        rate=checkpoint.extractor.sampling_rate,
+        layers=layers,
+        family=checkpoint.family,
+        architecture=(checkpoint.config.architectures or ["AutoModel"])[0],
+    )
+
+
+def check_model(
+    name: str | os.PathLike,
+    *,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+) -> dict[str, Layer]:
+    """Return a model's layers, having checked all that can be known without its weights.
+
+    Downloads two small JSON files at most. Arguments and errors are those of :func:`load_model`.
+    """
+    checkpoint = find_checkpoint(
+        name, revision=revision, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle
+    )
+    return checkpoint.layers()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,33 @@
+"""Tiny speech models for any test: `model_folders`, `speech_models`, or one after the other."""
+
+from __future__ import annotations
+
+import pytest
+from tiny_models import VARIANTS, save_model
+
+
+@pytest.fixture(scope="session")
+def model_folders(tmp_path_factory) -> dict[str, str]:
+    """Variant -> folder with weights, configuration and feature extractor."""
+    root = tmp_path_factory.mktemp("models")
+    return {variant: str(save_model(root / variant, variant)) for variant in VARIANTS}
+
+
+@pytest.fixture(scope="session")
+def speech_models(model_folders):
+    """Variant -> the model as `load_model` returns it. Shared: leave it as it is."""
+    from hf_repsim.states import load_model
+
+    return {variant: load_model(folder) for variant, folder in model_folders.items()}
+
+
+@pytest.fixture(params=VARIANTS)
+def variant(request) -> str:
+    """Each variant in turn."""
+    return request.param
+
+
+@pytest.fixture
+def speech_model(variant, speech_models):
+    """Each tiny model in turn."""
+    return speech_models[variant]
