@@ -167,13 +167,6 @@ def declared_seconds(cell: object) -> float:
         return 0.0
 
 
-def file_name(cell: object) -> str | None:
-    """The path that a cell names, if any."""
-    if isinstance(cell, str):
-        return cell or None
-    return (cell.get("path") or None) if isinstance(cell, Mapping) else None
-
-
 def resample(samples: np.ndarray, rate: int, to_rate: int) -> np.ndarray:
     """Bring (n,) float32 `samples` from `rate` to `to_rate`, in samples per second (soxr, HQ)."""
     if rate == to_rate:
@@ -188,7 +181,7 @@ def software() -> dict[str, str]:
     import soundfile
     import soxr
 
-    decoder = f"soundfile {soundfile.__version__} ({soundfile.__libsndfile_version__})"
+    decoder = f"soundfile {soundfile.__version__} (libsndfile {soundfile.__libsndfile_version__})"
     return {"decoder": decoder, "resampler": f"soxr {soxr.__version__} HQ"}
 
 
@@ -244,8 +237,8 @@ def _encoded(cell: object) -> bytes:
         return cell
     if isinstance(cell, Mapping) and cell.get("bytes") is not None:
         return cell["bytes"]
-    path = file_name(cell)
-    if path is None:
+    path = cell.get("path") if isinstance(cell, Mapping) else cell
+    if not path or not isinstance(path, str):
         if cell is None or isinstance(cell, Mapping):
             raise BadAudio("no audio in this row")
         raise BadAudio(f"holds {type(cell).__name__}, not audio")

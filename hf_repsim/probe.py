@@ -2,6 +2,232 @@
 
 from __future__ import annotations
 
-from hf_repsim.audio import AudioBatch, Heard, Utterance
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["AudioBatch", "Heard", "Utterance"]
+from hf_repsim.audio import (
+    AudioBatch,
+    BadAudio,
+    Heard,
+    Utterance,
+    declared_seconds,
+    decode,
+    software,
+)
+from hf_repsim.columns import Columns, Names, find_columns, read_cell, read_text
+from hf_repsim.source import (
+    EMBEDDED,
+    Source,
+    config_or_split,
+    open_source,
+    split_name,
+)
+
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
+
+    from hf_repsim.columns import Row
+
+__all__ = ["AudioBatch", "Heard", "Probe", "Utterance"]
+
+_TOLERANCE = 1e-6  # seconds; sums of thirtieths of a second must be able to reach their limit
+_FIRST_ROWS = 16  # rows that `check` tries before it says that nothing decodes
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The fixed audio that both models hear.
+
+    `dataset` is a Hub name (`name@revision` too), a local folder (parquet, audio files), a parquet
+    or audio file or a glob of them, "embedded", or a datasets object in hand. Audio is streamed,
+    read in Arrow format and decoded by libsndfile: torchcodec and ffmpeg are never asked.
+
+    - Split: the only one if there is one; of several, one must be given.
+    - Limits choose the first rows, the same ones however many ranks share them: at most
+      `max_utterances` rows (a bad one takes its place), and no row from the one on that would
+      exceed `max_seconds` (lengths as the headers declare them).
+    - Ids: the id column if there is one, else the file's name within the dataset, else the running
+      index. Of several utterances of one name, the later are called "name#2", "name#3", ...; but
+      in an `id_column` that was named, a second "name" is an error.
+    - Bad audio (undecodable, empty, NaN or Inf) is skipped and recorded, or raised: `on_bad`.
+    """
+
+    dataset: str | Path | Dataset | IterableDataset = field(repr=False)
+    config: str | None = None
+    split: str | None = field(default=None, kw_only=True)
+    revision: str | None = field(default=None, kw_only=True)
+    audio_column: str | None = field(default=None, kw_only=True)
+    id_column: str | None = field(default=None, kw_only=True)
+    text_column: str | None = field(default=None, kw_only=True)
+    speaker_column: str | None = field(default=None, kw_only=True)
+    max_utterances: int | None = field(default=None, kw_only=True)
+    max_seconds: float | None = field(default=None, kw_only=True)
+    on_bad: str = field(default="skip", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.on_bad not in ("skip", "raise"):
+            raise ValueError(f"on_bad is 'skip' or 'raise', not {self.on_bad!r}")
+        if self.max_utterances is not None and self.max_utterances < 1:
+            raise ValueError(f"max_utterances must be at least 1, not {self.max_utterances}")
+        if self.max_seconds is not None and not self.max_seconds > 0:
+            raise ValueError(f"max_seconds must be above 0, not {self.max_seconds}")
+
+    def __getstate__(self) -> dict[str, object]:
+        # what was opened stays behind: another process opens its own
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def embedded(cls, **options: object) -> Probe:
+        """The package's own speech: needs no network. Options as for Probe."""
+        return cls(EMBEDDED, **options)
+
+    @classmethod
+    def parse(cls, text: str, **options: object) -> Probe:
+        """A probe from "NAME[@REVISION][:CONFIG][:SPLIT]", as on the command line.
+
+        NAME:X means the config X or the split X, whichever the dataset has; if it has both, an
+        error shows the two full spellings. NAME::SPLIT leaves the config out. A path may hold
+        colons: the longest beginning that exists is the name. Options as for Probe.
+        """
+        name, parts = split_name(text)
+        if len(parts) > 2:
+            raise ValueError(f"{text!r} has too many parts: NAME[:CONFIG][:SPLIT] is understood")
+        if len(parts) == 1:
+            parts = config_or_split(name, parts[0], options.get("revision"))
+        config, split = (part or None for part in parts or ("", ""))
+        return cls(name, config, split=split, **options)
+
+    @cached_property
+    def source(self) -> Source:
+        """The opened dataset (nothing is read before it is asked for)."""
+        return open_source(self.dataset, self.config, split=self.split, revision=self.revision)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The columns in use. Raises ValueError, listing what there is, if one is missing."""
+        named = {
+            "audio": self.audio_column,
+            "id": self.id_column,
+            "text": self.text_column,
+            "speaker": self.speaker_column,
+        }
+        return find_columns(self.source.label, self.source.features, named)
+
+    def check(self) -> None:
+        """Raise, before any model is loaded, whatever would stop this probe from being heard.
+
+        Looks the dataset, config, split and columns up and decodes a first utterance. Raises
+        FileNotFoundError, PermissionError, ConnectionError or ValueError; each says what to do.
+        """
+        heard = Heard()
+        for name, row in islice(self._limited(self._rows()), _FIRST_ROWS):
+            if self._utterance(name, row, heard) is not None:
+                return
+        if not heard.skipped and self.max_seconds is not None:
+            raise ValueError(f"the first utterance is longer than max_seconds={self.max_seconds}")
+        heard.require_some()
+
+    def batches(
+        self, batch_size: int = 8, *, rank: int = 0, world_size: int = 1, heard: Heard | None = None
+    ) -> Iterator[AudioBatch]:
+        """Stream one rank's share of the audio, `batch_size` utterances at a time, in order.
+
+        Every rank reads all rows and decodes each `world_size`-th, so ids and limits are the same
+        however many ranks there are. Only with an `id_column` that was named and no limit does a
+        rank read just its own shards (`split_dataset_by_node`). `heard` is filled in as the
+        batches go out. Raises ValueError if nothing could be heard; with several ranks none can
+        know that alone: ask the sum, `heard.require_some()`.
+        """
+        if batch_size < 1 or not 0 <= rank < world_size:
+            raise ValueError(
+                f"batch_size >= 1 and 0 <= rank < world_size are needed, not "
+                f"batch_size={batch_size}, rank={rank}, world_size={world_size}"
+            )
+        return self._batches(batch_size, (rank, world_size), Heard() if heard is None else heard)
+
+    def provenance(self) -> dict[str, object]:
+        """What was asked for and found, JSON-able and without machine paths."""
+        source, columns = self.source, self.columns
+        return {
+            "dataset": source.label,
+            "kind": source.kind,
+            "config": source.config,
+            "split": source.split,
+            "revision": source.commit,
+            "columns": {f.name: getattr(columns, f.name) for f in fields(columns)},
+            "max_utterances": self.max_utterances,
+            "max_seconds": self.max_seconds,
+            "on_bad": self.on_bad,
+            **software(),
+        }
+
+    def _batches(
+        self, batch_size: int, share: tuple[int, int], heard: Heard
+    ) -> Iterator[AudioBatch]:
+        batch: list[Utterance] = []
+        for name, row in self._shared(*share):
+            utterance = self._utterance(name, row, heard)
+            if utterance is not None:
+                batch.append(utterance)
+            if len(batch) == batch_size:
+                yield _counted(batch, heard)
+                batch = []
+        if batch:
+            yield _counted(batch, heard)
+        if share == (0, 1):
+            heard.require_some()
+
+    def _shared(self, rank: int, world_size: int) -> Iterator[tuple[str, Row]]:
+        if self.id_column is not None and self.max_utterances is None and self.max_seconds is None:
+            return self._limited(self._rows(rank, world_size))
+        return islice(self._limited(self._rows()), rank, None, world_size)
+
+    def _limited(self, rows: Iterator[Row]) -> Iterator[tuple[str, Row]]:
+        names = Names(self.columns, self.source.root, self.id_column is not None)
+        seconds = 0.0
+        for index, row in enumerate(islice(rows, self.max_utterances)):
+            if self.max_seconds is not None:
+                seconds += declared_seconds(read_cell(row[self.columns.audio]))
+                if seconds > self.max_seconds + _TOLERANCE:
+                    return
+            yield names.of(row, index), row
+
+    def _rows(self, rank: int = 0, world_size: int = 1) -> Iterator[Row]:
+        from datasets.distributed import split_dataset_by_node
+
+        columns = {getattr(self.columns, f.name) for f in fields(Columns)} - {None}
+        rows = self.source.rows.select_columns(sorted(columns)).with_format("arrow")
+        if world_size > 1:
+            rows = split_dataset_by_node(rows, rank, world_size)
+        try:
+            for table in rows:
+                for i in range(table.num_rows):
+                    yield {name: table.column(name)[i] for name in columns}
+        except ImportError as error:
+            raise ValueError(
+                f"{self.source.label} in hand decodes its audio as it streams, by torchcodec; give "
+                f"the dataset's name or folder instead"
+            ) from error
+
+    def _utterance(self, name: str, row: Row, heard: Heard) -> Utterance | None:
+        columns = self.columns
+        try:
+            samples, rate = decode(read_cell(row[columns.audio]))
+        except BadAudio as error:
+            if self.on_bad == "raise":
+                raise BadAudio(f"utterance {name!r} of {self.source.label}: {error}") from error
+            heard.skip(name, str(error))
+            return None
+        return Utterance(
+            name, samples, rate, read_text(row, columns.speaker), read_text(row, columns.text)
+        )
+
+
+def _counted(batch: list[Utterance], heard: Heard) -> AudioBatch:
+    for utterance in batch:
+        heard.add(utterance)
+    return AudioBatch(tuple(batch))
