@@ -213,6 +213,8 @@ def _from_file(cell: object) -> tuple[np.ndarray, int]:
     try:
         with _sound_file(cell) as file:
             declared, rate = file.frames, file.samplerate
+            if file.seekable():
+                file.seek(0)  # as soundfile.read does: it moves the last bit of an MP3's samples
             samples = file.read(dtype="float32", always_2d=True).mean(axis=1)
     except soundfile.LibsndfileError as error:
         raise BadAudio(f"cannot be decoded: {error.error_string}") from error
