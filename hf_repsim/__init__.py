@@ -1,6 +1,6 @@
 """Compare the layers of speech models: CKA and CCA over audio that both models hear.
 
-Reading order: ``compare`` (the whole method on one screen), ``clock`` and ``moments`` (what is
+Reading order: ``comparison`` (the whole method on one screen), ``clock`` and ``moments`` (what is
 kept of the frames), ``measures`` (what is computed from it), then ``probe`` and ``states`` (where
 the frames come from). Names below are loaded on first use, so that importing the package costs
 neither torch nor transformers.
@@ -19,11 +19,11 @@ _HOME = {
     "Moments": "moments",
     "Probe": "probe",
     "SimilarityResult": "result",
-    "accumulate": "compare",
-    "compare": "compare",
+    "accumulate": "comparison",
+    "compare": "comparison",
     "extract": "states",
     "load_model": "states",
-    "score": "compare",
+    "score": "comparison",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

@@ -84,7 +84,8 @@ class Moments:
         self.widths = tuple(widths)
         cross = {tuple(sorted((self.index_x(a), self.index_y(b)))) for a, b in self.pairs}
         kept = cross | {(layer, layer) for pair in cross for layer in pair}
-        self.frames, self.sums = CrossProducts(widths, kept), CrossProducts(widths, kept)
+        self.frames = CrossProducts(widths, kept, origin.device)
+        self.sums = CrossProducts(widths, kept, origin.device)
         n, d = len(widths), sum(widths)
         shapes = ((5,), (d,), (n,), (n,), *3 * ((d, n),), *4 * ((n, n),))
         self.totals = Totals(

@@ -133,6 +133,11 @@ class LayerMoments:
         """Which features vary over the probe, (features,) bool."""
         return self.scatter.diagonal() > 1e-12 * self._block.diagonal()
 
+    @property
+    def constant(self) -> bool:
+        """Whether no feature varies over the probe."""
+        return not bool(self.live.any())
+
     @cached_property
     def full(self) -> Whitening:
         """Every direction above the floor, found after scaling features to unit variance.

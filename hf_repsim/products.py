@@ -48,10 +48,13 @@ class CrossProducts:
     Args:
         widths: features of each layer; a row is all layers side by side.
         pairs: which pairs (a, b) of layer indices are kept.
+        device: where the rows are, and the sums stay.
     """
 
-    def __init__(self, widths: Sequence[int], pairs: set[tuple[int, int]]) -> None:
-        self.widths = tuple(widths)
+    def __init__(
+        self, widths: Sequence[int], pairs: set[tuple[int, int]], device: torch.device
+    ) -> None:
+        self.widths, self.device = tuple(widths), device
         self.pairs = pairs
         self.strips = strips_of(pairs)
         starts = [0]
@@ -84,11 +87,7 @@ class CrossProducts:
             return
         rows = self._joined()
         if not self.sums:
-            self.sums = [
-                torch.zeros(self.widths[s.row], self._width(s), dtype=torch.float64,
-                            device=None if rows is None else rows.device)
-                for s in self.strips
-            ]  # fmt: skip
+            self.sums = [self._zeros(self.widths[s.row], self._width(s)) for s in self.strips]
         self.rows = []
         for chunk in () if rows is None else rows.split(2 * FOLD_ROWS):
             for strip, total in zip(self.strips, self.sums, strict=True):
@@ -100,12 +99,12 @@ class CrossProducts:
             return self.block(b, a).T
         index = next(i for i, s in enumerate(self.strips) if s.row == a and b in s)
         strip = self.strips[index]
-        total = torch.zeros(self.widths[a], self.widths[b], dtype=torch.float64)
+        total = self._zeros(self.widths[a], self.widths[b])
         if self.sums:
             start = self.starts[b] - self.starts[strip.first]
             total = self.sums[index][:, start : start + self.widths[b]].clone()
         for rows in self.rows:
-            total = total.to(rows.device) + self._of(rows, a).T @ self._of(rows, b)
+            total += self._of(rows, a).T @ self._of(rows, b)
         return total
 
     def inner(self, other: CrossProducts) -> Tensor:
@@ -140,7 +139,7 @@ class CrossProducts:
         return torch.stack([part.sum(-1) for part in products], dim=-1)
 
     def __add__(self, other: CrossProducts) -> CrossProducts:
-        merged = CrossProducts(self.widths, self.pairs)
+        merged = CrossProducts(self.widths, self.pairs, self.device)
         merged.rows = [*self.rows, *other.rows]
         both = [part.sums for part in (self, other) if part.sums]
         merged.sums = [sum(parts[1:], parts[0].clone()) for parts in zip(*both, strict=True)]
@@ -183,10 +182,10 @@ class CrossProducts:
         return self.rows[0] if self.rows else None
 
     def _table(self) -> Tensor:
-        like = (*self.sums, *self.rows)
-        n = len(self.widths)
-        device = like[0].device if like else None
-        return torch.zeros(n, n, dtype=torch.float64, device=device)
+        return self._zeros(len(self.widths), len(self.widths))
+
+    def _zeros(self, *shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=torch.float64, device=self.device)
 
     def _blocks_with(self, other: CrossProducts) -> Iterator[tuple[int, int, Tensor, Tensor]]:
         for a, b in sorted(self.pairs):
