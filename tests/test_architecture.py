@@ -24,8 +24,8 @@ LEVELS = {
     **dict.fromkeys(("clock", "moments", "pair", "products", "measures", "result", "table"), 0),
     **dict.fromkeys(("audio", "columns", "source", "probe", "storage"), 1),
     **dict.fromkeys(("families", "model_files", "checkpoint", "speech_model", "states"), 1),
-    **dict.fromkeys(("hearing", "comparison"), 2),
-    **dict.fromkeys(("plot", "sheet"), 3),
+    **dict.fromkeys(("listening", "comparison"), 2),
+    **dict.fromkeys(("plot", "sheet", "demo"), 3),
     **dict.fromkeys(("cli", "__main__"), 4),
 }
 CORE_LIBRARIES = {"torch", "numpy"}
@@ -212,13 +212,14 @@ def literal_text(node: ast.AST) -> str:
 
 
 def phrases(text: str) -> set[str]:
-    """Pairs of neighbouring words, and long words alone, of a message or of a pattern for one."""
-    found = set()
-    for part in re.split(r"[|\d]|\.[*+]|\\[a-zA-Z]|[\"'(){}\[\]]", text):
-        words = re.findall(r"[a-z_]+", part.lower())
-        found |= {word for word in words if len(word) >= 6}
-        found |= {f"{first} {second}" for first, second in pairwise(words)}
-    return found
+    """Pairs of neighbouring words, and long words alone, of a message or of a pattern for one.
+
+    Values that were put in (numbers, quoted names) are passed over, so that a pattern which names
+    them meets the message that has a gap there.
+    """
+    text = re.sub(r"'[^' ]*'|\\[a-zA-Z]", " ", text)
+    words = re.findall(r"[a-z_]+", text.lower())
+    return {word for word in words if len(word) >= 6} | {" ".join(two) for two in pairwise(words)}
 
 
 def raised_messages() -> dict[str, set[str]]:
@@ -260,7 +261,8 @@ def test_every_message_of_an_error_is_expected_by_some_test():
         [
             where
             for where, found in messages.items()
-            if not any(uses[phrase] <= 2 for phrase in found & expected)
+            # a phrase that many messages share does not tell which of them was met
+            if not any(uses[phrase] <= 3 for phrase in found & expected)
         ]
     )
 
