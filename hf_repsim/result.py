@@ -45,8 +45,8 @@ class SimilarityResult:
     """Similarities of layer pairs: a row per (measure, layer_x, layer_y).
 
     The columns: ``measure``, ``layer_x``, ``layer_y`` (names); ``value`` (1 for identical inputs;
-    nan where the measure was refused, see ``note``); ``null`` (what independent data of this size
-    would give; nan where unknown); ``rank_x``, ``rank_y`` (dimensions kept, the CCA family; None
+    nan where refused, see ``note``); ``null`` (expected were the layers unrelated and the frames
+    independent; nan where unknown); ``rank_x``, ``rank_y`` (dimensions kept, the CCA family; None
     elsewhere); ``n_frames``, ``n_utterances`` (what the value rests on); ``note`` ("" or why the
     value was flagged or refused). Only the first four are required, and more are kept as they are.
 

@@ -12,6 +12,9 @@ import numpy as np
 if TYPE_CHECKING:
     from hf_repsim.result import SimilarityResult
 
+# Frames of speech depend on each other, so what unrelated layers give is larger than this.
+NULL = "expected were layers unrelated and frames independent"
+
 _MAX_NOTES = 5
 _MAX_NAME = 24
 _ABSENT = "-"
@@ -34,6 +37,18 @@ def shortened(text: str, limit: int = _MAX_NAME) -> str:
     return f"{text[: limit - 2 - tail]}..{text[-tail:]}"
 
 
+def null_span(result: SimilarityResult, measure: str) -> str:
+    """The smallest and largest null of a measure in words; empty where none is known."""
+    if "null" not in result.columns:
+        return ""
+    null = result.matrix(measure, "null")
+    null = null[np.isfinite(null)]
+    if not null.size:
+        return ""
+    low, high = (_number(value, 3) for value in (null.min(), null.max()))
+    return low if low == high else f"{low} to {high}"
+
+
 def text_table(result: SimilarityResult, measure: str, width: int) -> str:
     """One measure as text: a title, the matrix, the null, and the notes."""
     x, y = (shortened(result.model_name(side), width // 3) for side in "xy")
@@ -43,10 +58,8 @@ def text_table(result: SimilarityResult, measure: str, width: int) -> str:
         lines += _matrix_lines(matrix, result.layers_x, result.layers_y, width)
     else:
         lines.append("no value for any layer pair")
-    if "null" in result.columns:
-        null = result.matrix(measure, "null")
-        null = null[np.isfinite(null)]
-        lines += [f"independent data would give {_span(null)}"] if null.size else []
+    span = null_span(result, measure)
+    lines += [f"{NULL}: {span}"] if span else []
     n_pairs = result.columns["measure"].count(measure)
     notes = result.notes(measure)
     for note, count in list(notes.items())[:_MAX_NOTES]:
@@ -130,8 +143,3 @@ def _split(layer: str) -> tuple[str, str]:
 def _number(value: float, decimals: int) -> str:
     # adding 0.0 turns the -0.0 that a small negative value rounds to into 0.0
     return f"{round(value, decimals) + 0.0:.{decimals}f}" if np.isfinite(value) else _ABSENT
-
-
-def _span(values: np.ndarray) -> str:
-    low, high = f"{values.min():.3f}", f"{values.max():.3f}"
-    return low if low == high else f"{low} to {high}"

@@ -83,6 +83,7 @@ def test_optional_columns_may_be_missing():
     assert result.notes("cka") == {}
     assert result.counts() == ""
     assert "independent" not in result.table()
+    assert "independent" in a_result(null=[0.1] * 12).table()
 
 
 def test_notes_are_counted_per_measure():

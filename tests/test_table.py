@@ -7,7 +7,7 @@ import math
 import pytest
 
 from hf_repsim.result import SimilarityResult
-from hf_repsim.table import printable, shortened
+from hf_repsim.table import NULL, printable, shortened
 
 
 def a_square(layers, value=0.5, **columns):
@@ -78,7 +78,7 @@ def test_the_null_and_at_most_five_notes_stand_below():
     notes = [f"note {i}" for i in range(9)]
     nulls = [i / 100 for i in range(9)]
     lines = SimilarityResult(columns | {"note": notes, "null": nulls}, {}).table().splitlines()
-    assert lines[-7] == "independent data would give 0.000 to 0.080"
+    assert lines[-7] == f"{NULL}: 0.000 to 0.080"
     assert lines[-2:] == ["note, 1 of 9 pairs: note 4", "and 4 more notes"]
 
 

@@ -1,0 +1,266 @@
+"""Figures of a result: a heatmap of layer pairs, and a profile over depth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hf_repsim.measures import MEASURES
+from hf_repsim.result import SimilarityResult
+from hf_repsim.table import NULL, null_span, shortened
+
+try:
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.collections import PatchCollection
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    from hf_repsim.sheet import Sheet, cut, safe, text_width
+except ImportError as error:
+    raise ImportError("hf_repsim.plot needs matplotlib: pip install 'hf_repsim[plot]'") from error
+
+SUFFIXES = (".png", ".pdf", ".svg")
+
+_COLOURS = "viridis"  # perceptually uniform; survives grey printing and colour-blind eyes
+# Type 3 fonts, the default in PDF, are refused by many conferences; and names from strangers must
+# not reach LaTeX, whatever the user's own settings are.
+_STYLE = {"text.usetex": False, "pdf.fonttype": 42, "axes.linewidth": 0.6, "hatch.linewidth": 0.4}
+
+# sizes in inches, sizes of type in points
+_MATRIX = 3.4
+_SMALLEST_CELL, _LARGEST_CELL = 0.13, 0.46
+_CELL_WITH_VALUE = 0.24
+_LABEL = 8.0
+_NAME = 7.5
+_MAX_NOTES = 3
+
+
+def heatmap(
+    result: SimilarityResult,
+    measure: str | Sequence[str] | None = None,
+    *,
+    limits: tuple[float, float] | None = None,
+) -> Figure:
+    """Layers of x (rows, the first at the bottom) against layers of y (columns), in colour.
+
+    A panel per measure, all of them where ``measure`` is None, on one colour scale: ``limits``, or
+    0 to 1, or wider where values are. Values are printed where cells have room; refused pairs are
+    hatched, and pairs that were not asked for blank. Raises ValueError for an unknown measure and
+    for a result without rows.
+    """
+    panels = [_Panel.of(result, name) for name in _measures(result, measure)]
+    rows, columns = (list(map(_layer, names)) for names in (result.layers_x, result.layers_y))
+    cell = min(_LARGEST_CELL, max(_SMALLEST_CELL, _MATRIX / max(len(rows), len(columns))))
+    name_size = min(_NAME, 0.8 * 72 * cell)
+    norm = Normalize(*(limits or _limits([panel.values for panel in panels])))
+    with matplotlib.rc_context(_STYLE):
+        sheet = Sheet(
+            (cell * len(columns), cell * len(rows)),
+            len(panels),
+            left=text_width(rows, name_size) + 0.3,
+            bottom=text_width(columns, name_size) + 0.3,
+            right=0.72,
+            above=0.24 if len(panels) > 1 else 0.06,
+            title=_title(result),
+            caption=_caption(result, panels),
+        )
+        for i, panel in enumerate(panels):
+            axes = sheet.axes(i)
+            _draw_cells(axes, panel, norm, cell)
+            _frame(axes, sheet, i, result, name_size)
+            if len(panels) > 1:
+                axes.set_title(
+                    cut(_label(panel.measure), _LABEL, sheet.panel[0]), fontsize=_LABEL, pad=4
+                )
+        label = "similarity" if len(panels) > 1 else _label(panels[0].measure)
+        _draw_colour_bar(sheet, norm, label)
+    return sheet.figure
+
+
+def profile(result: SimilarityResult, measure: str | Sequence[str] | None = None) -> Figure:
+    """Similarity over depth: a line per measure, and its null as a dashed line.
+
+    Where both models have the same layers, each layer of x with the same layer of y; else each
+    layer of x with the layer of y that is most similar to it. Raises ValueError as ``heatmap``.
+    """
+    measures = _measures(result, measure)
+    layers = list(map(_layer, result.layers_x))
+    width, height = min(7.0, max(3.0, 0.17 * len(layers))), 2.2
+    match = "same layer" if result.layers_x == result.layers_y else "most similar layer"
+    heard = f" {result.counts()}." if result.counts() else ""
+    with matplotlib.rc_context(_STYLE):
+        sheet = Sheet(
+            (width, height),
+            left=0.5,
+            bottom=text_width(layers, _NAME) + 0.3,
+            right=0.1,
+            above=0.08 + 0.16 * ((len(measures) + 1) // 2),
+            title=_title(result),
+            caption=[
+                f"Each layer with the {match} of the other model.{heard}",
+                f"Dashed: {NULL}.",
+            ],
+        )
+        axes = sheet.axes(0)
+        for name in measures:
+            values, nulls = _over_depth(result, name)
+            (line,) = axes.plot(
+                values, marker="o", markersize=3, linewidth=1.2, label=safe(_label(name))
+            )
+            axes.plot(nulls, linestyle="--", linewidth=0.8, color=line.get_color())
+        axes.set_xticks(range(len(layers)), layers, rotation=90)
+        axes.set_xlim(-0.5, len(layers) - 0.5)
+        axes.set_ylim(min(0.0, axes.get_ylim()[0]), max(1.02, axes.get_ylim()[1]))
+        axes.tick_params(labelsize=_NAME, length=2)
+        axes.set_xlabel(cut(f"layer of {result.model_name('x')}", _LABEL, width), fontsize=_LABEL)
+        axes.set_ylabel("similarity", fontsize=_LABEL)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(fontsize=_NAME, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    return sheet.figure
+
+
+FIGURES: dict[str, Callable[..., Figure]] = {"heatmap": heatmap, "profile": profile}
+
+
+def save_figure(figure: Figure, path: str | Path, *, dpi: int = 220) -> Path:
+    """Write a figure as PNG, PDF or SVG, by the suffix of ``path``; returns the path.
+
+    Raises ValueError for another suffix, and OSError where the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(
+            f"cannot tell the format of {path.name!r}; end it in {', '.join(SUFFIXES)}"
+        )
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(path, dpi=dpi, format=path.suffix.lower()[1:])
+    return path
+
+
+@dataclass(frozen=True)
+class _Panel:
+    measure: str
+    values: np.ndarray  # (layers of x, layers of y), nan where there is no value
+    refused: np.ndarray  # the same shape, bool: asked for, and no value
+    n_pairs: int
+    notes: dict[str, int]
+
+    @classmethod
+    def of(cls, result: SimilarityResult, measure: str) -> _Panel:
+        values = result.matrix(measure)
+        asked = np.zeros(values.shape, dtype=bool)
+        rows = {name: i for i, name in enumerate(result.layers_x)}
+        columns = {name: i for i, name in enumerate(result.layers_y)}
+        names = (result.columns[name] for name in ("measure", "layer_x", "layer_y"))
+        for of, layer_x, layer_y in zip(*names, strict=True):
+            if of == measure:
+                asked[rows[layer_x], columns[layer_y]] = True
+        refused = asked & ~np.isfinite(values)
+        return cls(measure, values, refused, int(asked.sum()), result.notes(measure))
+
+
+def _measures(result: SimilarityResult, measure: str | Sequence[str] | None) -> list[str]:
+    chosen = [measure] if isinstance(measure, str) else list(measure or result.measures)
+    if not chosen:
+        raise ValueError("the result has no rows, so there is nothing to draw")
+    return chosen
+
+
+def _label(measure: str) -> str:
+    return MEASURES[measure].label if measure in MEASURES else measure
+
+
+def _limits(matrices: Sequence[np.ndarray]) -> tuple[float, float]:
+    values = np.concatenate([matrix[np.isfinite(matrix)] for matrix in matrices])
+    return min(0.0, *values), max(1.0, *values)
+
+
+def _title(result: SimilarityResult) -> list[str]:
+    return [f"{result.model_name('x')} vs {result.model_name('y')}", result.probe_name()]
+
+
+def _caption(result: SimilarityResult, panels: Sequence[_Panel]) -> list[str]:
+    heard = f"{result.counts()}. " if result.counts() else ""
+    hatched = "Hatched: no value." if any(panel.refused.any() for panel in panels) else ""
+    nulls = [(panel.measure, null_span(result, panel.measure)) for panel in panels]
+    null = ", ".join(f"{_label(measure)} {span}" for measure, span in nulls if span)
+    notes = [
+        f"{_label(panel.measure)}, {count} of {panel.n_pairs} pairs: {note}."
+        for panel in panels
+        for note, count in panel.notes.items()
+    ]
+    lines = [heard + hatched, f"{NULL.capitalize()}: {null}." if null else "", *notes[:_MAX_NOTES]]
+    if len(notes) > _MAX_NOTES:
+        lines.append(f"{len(notes) - _MAX_NOTES} more notes stand in the table.")
+    return lines
+
+
+def _layer(name: str) -> str:
+    return safe(shortened(name))
+
+
+def _frame(axes: Axes, sheet: Sheet, i: int, result: SimilarityResult, name_size: float) -> None:
+    """Name the layers and the models, on the outer panels only."""
+    for axis, side, names, outer, length in (
+        (axes.xaxis, "y", result.layers_y, sheet.is_lowest(i), sheet.panel[0]),
+        (axes.yaxis, "x", result.layers_x, sheet.is_leftmost(i), sheet.panel[1]),
+    ):
+        labels = map(_layer, names) if outer else [""] * len(names)
+        axis.set_ticks(range(len(names)), labels, fontsize=name_size)
+        if outer:
+            axis.set_label_text(cut(result.model_name(side), _LABEL, length), fontsize=_LABEL)
+    axes.tick_params(length=1.5, width=0.5, pad=1.5)
+    axes.tick_params(axis="x", rotation=90)
+
+
+def _draw_cells(axes: Axes, panel: _Panel, norm: Normalize, cell: float) -> None:
+    n_x, n_y = panel.values.shape
+    image = axes.pcolormesh(
+        np.arange(n_y + 1) - 0.5,
+        np.arange(n_x + 1) - 0.5,
+        np.ma.masked_invalid(panel.values),
+        norm=norm,
+        cmap=_COLOURS,
+    )
+    squares = [Rectangle((j - 0.5, i - 0.5), 1, 1) for i, j in np.argwhere(panel.refused)]
+    hatched = PatchCollection(
+        squares, facecolor="0.93", edgecolor="0.6", linewidth=0, hatch="//////"
+    )
+    axes.add_collection(hatched)
+    if cell < _CELL_WITH_VALUE:
+        return
+    size = min(_NAME, 72 * cell / 3.1)
+    for i, j in np.argwhere(np.isfinite(panel.values)):
+        value = panel.values[i, j]
+        red, green, blue, _ = image.cmap(norm(value))
+        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+        text = f"{round(value, 2) + 0.0:.2f}"
+        colour = "white" if dark else "black"
+        axes.text(j, i, text, ha="center", va="center", fontsize=size, color=colour)
+
+
+def _draw_colour_bar(sheet: Sheet, norm: Normalize, label: str) -> None:
+    axes = sheet.beside(pad=0.1, width=0.11)
+    bar = sheet.figure.colorbar(ScalarMappable(norm, _COLOURS), cax=axes)
+    bar.set_label(cut(label, _LABEL, sheet.slot), fontsize=_LABEL)
+    bar.outline.set_linewidth(0.5)
+    axes.tick_params(labelsize=_NAME, length=1.5, width=0.5, pad=1.5)
+
+
+def _over_depth(result: SimilarityResult, measure: str) -> tuple[np.ndarray, np.ndarray]:
+    """Per layer of x: the value with its match among the layers of y, and the null there."""
+    values = result.matrix(measure)
+    has_null = "null" in result.columns
+    nulls = result.matrix(measure, "null") if has_null else np.full_like(values, np.nan)
+    rows = np.arange(len(values))
+    if result.layers_x == result.layers_y:
+        match = rows
+    else:
+        match = np.where(np.isnan(values), -np.inf, values).argmax(axis=1)
+    return values[rows, match], nulls[rows, match]
