@@ -60,7 +60,7 @@ class Checkpoint:
                 output_loading_info=True,
                 **options,
             )
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # a truncated file, a pickle that runs code, a wrong shape, ...
             raise ValueError(f"the weights of {self.files.name} do not load: {error}") from error
         tower = tower_path(self.family, module)
         self._refuse_missing(tower, info["missing_keys"])
@@ -130,9 +130,11 @@ def find_checkpoint(
         allow_pickle: Read pickled weights if there are no safetensors.
 
     Raises:
-        ValueError: If it is not there, may not be read, is not a speech model that we know, or
-            lacks its feature extractor or weights.
+        FileNotFoundError: If there is no such model or revision.
+        PermissionError: If the model is gated.
         ConnectionError: If the Hub is needed and cannot be reached.
+        ValueError: If it is not a speech model that we know, or lacks its feature extractor or
+            weights.
     """
     files = ModelFiles.locate(name, revision)
     try:
@@ -155,7 +157,7 @@ def _read_configs(files: ModelFiles, family: Family, trust_remote_code: bool) ->
     try:
         config = AutoConfig.from_pretrained(files.folder, **options)
         extractor = AutoFeatureExtractor.from_pretrained(files.folder, **options)
-    except (ImportError, OSError, TypeError, ValueError) as error:
+    except Exception as error:  # a missing package, a value of the wrong type, ...
         raise ValueError(f"the configuration of {files.name} cannot be read: {error}") from error
     makes = getattr(extractor, "model_input_names", [None])[0]
     if makes != family.inputs[0]:
@@ -163,6 +165,7 @@ def _read_configs(files: ModelFiles, family: Family, trust_remote_code: bool) ->
             f"{files.name} takes {family.inputs[0]}, but its feature extractor "
             f"({type(extractor).__name__}) makes {makes}: {EXTRACTORS[0]} is of another model"
         )
+    family.window(config, extractor)
     # hidden_states[-1] is to be the raw output of the last block, as the others are; the normed
     # one is `final`.
     config.tie_last_hidden_states = False

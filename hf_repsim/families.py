@@ -79,8 +79,8 @@ def _whisper_window(config: Any, extractor: Any) -> int:
     taken = config.max_source_positions * 2 * extractor.hop_length
     if extractor.n_samples != taken:
         raise ValueError(
-            f"the feature extractor makes windows of {extractor.n_samples} samples, the model "
-            f"takes {taken}; preprocessor_config.json is of another model"
+            f"the feature extractor makes windows of {extractor.n_samples} samples, but the model "
+            f"takes {taken}: preprocessor_config.json is of another model"
         )
     return taken
 

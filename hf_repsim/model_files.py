@@ -26,23 +26,23 @@ _WHY_NEEDED = {
 _HUB_ERRORS: tuple[tuple[type[Exception], type[Exception], str], ...] = (
     (
         errors.GatedRepoError,
-        ValueError,
+        PermissionError,
         "{name} is gated: ask for access at {hub}/{name}, then log in (hf auth login, or HF_TOKEN)",
     ),
     (
         errors.RevisionNotFoundError,
-        ValueError,
+        FileNotFoundError,
         "{name} has no revision {revision!r}; give a branch, tag or commit of {hub}/{name}",
     ),
     (
         errors.RepositoryNotFoundError,
-        ValueError,
+        FileNotFoundError,
         "{name!r} is neither a folder here nor a model that can be seen on {hub}; check the name, "
         "or log in if it is private (hf auth login, or HF_TOKEN)",
     ),
     (
         errors.HFValidationError,
-        ValueError,
+        FileNotFoundError,
         "{name!r} is neither a folder here nor a name on the Hub (USER/MODEL)",
     ),
     (
@@ -68,8 +68,10 @@ class ModelFiles:
         """Find ``name``, which may be ``NAME@REVISION`` on the Hub; fetches config.json.
 
         Raises:
-            ValueError: If there is no such model or revision, or it may not be read.
+            FileNotFoundError: If there is no such model or revision.
+            PermissionError: If the model is gated.
             ConnectionError: If the Hub is needed and cannot be reached.
+            ValueError: If it has no config.json, or the revision makes no sense.
         """
         name = os.fspath(name)
         if os.path.isdir(name):

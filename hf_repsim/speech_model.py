@@ -89,9 +89,11 @@ def load_model(
         allow_pickle: Read pickled weights if there are no safetensors.
 
     Raises:
-        ValueError: If it is not there, may not be read, is not a speech model that we know, lacks
-            its feature extractor, or lacks weights.
+        FileNotFoundError: If there is no such model or revision.
+        PermissionError: If the model is gated.
         ConnectionError: If the Hub is needed and cannot be reached.
+        ValueError: If it is not a speech model that we know, or lacks its feature extractor or
+            weights (some of them, even).
     """
     checkpoint = find_checkpoint(
         name, revision=revision, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle

@@ -121,6 +121,12 @@ def test_a_cell_that_is_not_wholly_covered_does_not_exist():
     assert covered_cells(fine, 3, grid) == covered_cells(fine, 0, grid) == range(0, 0)
 
 
+def test_there_is_no_cell_before_the_first():
+    early, grid = clock(160, -2000.0), clock(640, 320.0)
+    assert covered_cells(early, 40, grid).start == covered_cells(clock(640, -2000.0), 9, grid).start
+    assert covered_cells(early, 40, grid).start == 0
+
+
 def test_cells_keep_their_place_however_long_the_audio():
     fine, grid = clock(5, 4.5), stack(WAV2VEC2)
     n = fine.n_frames(3600 * 16000)
