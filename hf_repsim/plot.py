@@ -72,8 +72,8 @@ def heatmap(
         )
         for i, panel in enumerate(panels):
             axes = sheet.axes(i)
-            _draw_cells(axes, panel, norm, cell)
-            _frame(axes, sheet, i, result, name_size)
+            _draw_cells(axes, panel, norm, cell=cell)
+            _name_axes(result, sheet, i, axes=axes, size=name_size)
             if len(panels) > 1:
                 axes.set_title(
                     cut(_label(panel.measure), _LABEL, sheet.panel[0]), fontsize=_LABEL, pad=4
@@ -205,21 +205,21 @@ def _layer(name: str) -> str:
     return safe(shortened(name))
 
 
-def _frame(axes: Axes, sheet: Sheet, i: int, result: SimilarityResult, name_size: float) -> None:
+def _name_axes(result: SimilarityResult, sheet: Sheet, i: int, *, axes: Axes, size: float) -> None:
     """Name the layers and the models, on the outer panels only."""
     for axis, side, names, outer, length in (
         (axes.xaxis, "y", result.layers_y, sheet.is_lowest(i), sheet.panel[0]),
         (axes.yaxis, "x", result.layers_x, sheet.is_leftmost(i), sheet.panel[1]),
     ):
         labels = map(_layer, names) if outer else [""] * len(names)
-        axis.set_ticks(range(len(names)), labels, fontsize=name_size)
+        axis.set_ticks(range(len(names)), labels, fontsize=size)
         if outer:
             axis.set_label_text(cut(result.model_name(side), _LABEL, length), fontsize=_LABEL)
     axes.tick_params(length=1.5, width=0.5, pad=1.5)
     axes.tick_params(axis="x", rotation=90)
 
 
-def _draw_cells(axes: Axes, panel: _Panel, norm: Normalize, cell: float) -> None:
+def _draw_cells(axes: Axes, panel: _Panel, norm: Normalize, *, cell: float) -> None:
     n_x, n_y = panel.values.shape
     image = axes.pcolormesh(
         np.arange(n_y + 1) - 0.5,

@@ -99,20 +99,20 @@ class Sheet:
         self._top = self._bottom + n_rows * self._step
         height = self._top + len(title_lines) * _TITLE * _LINE + 2 * _MARGIN
         self.figure = Figure(figsize=(width, height), dpi=_DPI)
-        self._write(title_lines, height - _MARGIN, _TITLE)
-        self._write(caption_lines, self._bottom - bottom - _MARGIN, _CAPTION, color="0.3")
+        self._write(title_lines, height - _MARGIN, size=_TITLE)
+        self._write(caption_lines, self._bottom - bottom - _MARGIN, size=_CAPTION, color="0.3")
 
     def axes(self, i: int) -> Axes:
         """The axes of panel ``i``, counted along the rows from the top left."""
         row, column = divmod(i, self.n_columns)
         x = self._left + column * (self.panel[0] + _BETWEEN)
         y = self._top - row * self._step - self._step
-        return self._add(x, y, *self.panel)
+        return self._add(x, y, self.panel)
 
     def beside(self, *, pad: float, width: float) -> Axes:
         """Axes for a colour bar: right of the grid, as high as the panels of its top row."""
         x = self._left + self.n_columns * (self.panel[0] + _BETWEEN) - _BETWEEN + pad
-        return self._add(x, self._top - self._step, width, self.slot)
+        return self._add(x, self._top - self._step, (width, self.slot))
 
     def is_leftmost(self, i: int) -> bool:
         """Whether panel ``i`` begins a row."""
@@ -122,11 +122,14 @@ class Sheet:
         """Whether no panel is below panel ``i``."""
         return i + self.n_columns >= self.n_panels
 
-    def _add(self, x: float, y: float, width: float, height: float) -> Axes:
+    def _add(self, x: float, y: float, size: tuple[float, float]) -> Axes:
         total_x, total_y = self.figure.get_size_inches()
-        return self.figure.add_axes((x / total_x, y / total_y, width / total_x, height / total_y))
+        fractions = (x / total_x, y / total_y, size[0] / total_x, size[1] / total_y)
+        return self.figure.add_axes(fractions)
 
-    def _write(self, lines: Sequence[str], top: float, size: float, color: str = "black") -> None:
+    def _write(
+        self, lines: Sequence[str], top: float, *, size: float, color: str = "black"
+    ) -> None:
         height = self.figure.get_size_inches()[1]
         for i, line in enumerate(lines):
             y = (top - i * size * _LINE) / height

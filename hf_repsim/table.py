@@ -55,7 +55,7 @@ def text_table(result: SimilarityResult, measure: str, width: int) -> str:
     lines = [f"{printable(measure)}   rows: x = {x}   columns: y = {y}"]
     matrix = result.matrix(measure)
     if np.isfinite(matrix).any():
-        lines += _matrix_lines(matrix, result.layers_x, result.layers_y, width)
+        lines += _matrix_lines(matrix, result.layers_x, result.layers_y, width=width)
     else:
         lines.append("no value for any layer pair")
     span = null_span(result, measure)
@@ -70,7 +70,7 @@ def text_table(result: SimilarityResult, measure: str, width: int) -> str:
 
 
 def _matrix_lines(
-    matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str], width: int
+    matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str], *, width: int
 ) -> list[str]:
     """The matrix under a two-line header, wrapped into blocks of columns that fit ``width``."""
     labels = [shortened(name) for name in rows]
@@ -83,7 +83,7 @@ def _matrix_lines(
     lines: list[str] = []
     start = 0
     while start < len(columns):
-        stop = _block_end(columns, widths, start, width - label_width)
+        stop = _block_end(columns, widths, start, room=width - label_width)
         kinds, indices = _header(columns[start:stop], widths[start:stop])
         lines += [""] if lines else []
         lines += [" " * label_width + kinds, " " * label_width + indices]
@@ -94,7 +94,7 @@ def _matrix_lines(
     return [line.rstrip() for line in lines]
 
 
-def _block_end(columns: Sequence[str], widths: list[int], start: int, room: int) -> int:
+def _block_end(columns: Sequence[str], widths: list[int], start: int, *, room: int) -> int:
     """The end of the block of columns from ``start`` that fits; at least one column.
 
     The last column of each kind is widened, in place, where the name of the kind needs it.

@@ -96,7 +96,6 @@ def test_provenance_is_sorted_and_readable(saved):
     text = (saved / "provenance.json").read_text("utf-8")
     assert list(json.loads(text)["versions"]) == ["a", "b"]
     assert "ö" in text
-    assert text.endswith("}\n")
 
 
 def test_datasets_loads_the_folder_and_the_file(saved, tmp_path, moments):
@@ -105,10 +104,9 @@ def test_datasets_loads_the_folder_and_the_file(saved, tmp_path, moments):
     folder = save_result(a_result(moments), tmp_path / "with_moments")
     (folder / "another.json").write_text("{}")
     (folder / "more.json").write_text("{}")
-    file = str(folder / "similarity.parquet")
-    cache = str(tmp_path / "cache")
-    by_folder = datasets.load_dataset(str(folder), split="train", cache_dir=cache)
-    by_file = datasets.load_dataset("parquet", data_files=file, split="train", cache_dir=cache)
+    file, how = str(folder / "similarity.parquet"), {"cache_dir": str(tmp_path), "split": "train"}
+    by_folder = datasets.load_dataset(str(folder), **how)
+    by_file = datasets.load_dataset("parquet", data_files=file, **how)
     assert by_folder.features == by_file.features == a_result().to_dataset().features
     assert by_folder["layer_x"][:] == by_file["layer_x"][:] == a_result().columns["layer_x"]
 
@@ -178,13 +176,10 @@ def test_an_empty_folder_is_filled(tmp_path):
     assert load_result(save_result(a_result(), tmp_path)).measures == ["cka", "svcca"]
 
 
-def test_checking_leaves_nothing_behind(tmp_path):
+def test_a_check_leaves_nothing_behind_and_reports_a_file_in_the_way(tmp_path):
     assert check_writable(tmp_path / "a" / "b") == tmp_path / "a" / "b"
-    assert names(tmp_path) == []
-
-
-def test_a_file_in_the_way_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
+    assert names(tmp_path) == ["file"]
     with pytest.raises(NotADirectoryError, match="file is a file; name a folder"):
         check_writable(tmp_path / "file")
     with pytest.raises(NotADirectoryError, match=r"cannot write to .*: .*file is a file"):
@@ -240,11 +235,6 @@ def test_bad_provenance_is_reported_with_its_file(saved, text, message):
         load_result(saved)
 
 
-def write_table(folder, **columns):
-    table = pyarrow.table(a_result().columns | columns)
-    pyarrow.parquet.write_table(table, folder / "similarity.parquet")
-
-
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
@@ -254,7 +244,8 @@ def write_table(folder, **columns):
     ],
 )
 def test_a_table_of_another_kind_is_reported_with_its_file(saved, columns, message):
-    write_table(saved, **columns)
+    table = pyarrow.table(a_result().columns | columns)
+    pyarrow.parquet.write_table(table, saved / "similarity.parquet")
     with pytest.raises(ValueError, match=message):
         load_result(saved)
 
@@ -300,7 +291,7 @@ def test_strange_moments_are_reported_with_their_file(saved, moments, metadata, 
         load_result(saved)
 
 
-def test_damaged_moments_are_reported_with_their_file(saved, moments):
-    (saved / "moments.safetensors").write_bytes(b"\x80\x04pickle?" * 9)
+def test_moments_that_are_a_pickle_are_not_read(saved, moments):
+    torch.save({"xx": torch.zeros(1)}, saved / "moments.safetensors")
     with pytest.raises(ValueError, match=r"moments.safetensors is not readable as safetensors"):
         load_result(saved)
