@@ -76,10 +76,6 @@ class Probe:
         if self.max_seconds is not None and not self.max_seconds > 0:
             raise ValueError(f"max_seconds must be above 0, not {self.max_seconds}")
 
-    def __getstate__(self) -> dict[str, object]:
-        # what was opened stays behind: another process opens its own
-        return {f.name: getattr(self, f.name) for f in fields(self)}
-
     @classmethod
     def embedded(cls, **options: object) -> Probe:
         """The package's own speech: needs no network. Options as for Probe."""
