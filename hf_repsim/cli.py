@@ -6,16 +6,14 @@ needs it, so that `--help` answers at once.
 
 from __future__ import annotations
 
-import json
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hf_repsim import __version__
+from hf_repsim.terminal import Command, Group, errors, print_rows, quiet
 
 if TYPE_CHECKING:
     from hf_repsim.result import SimilarityResult
@@ -24,29 +22,22 @@ DEMO_FOLDER = "hf-repsim-demo"
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-class _Paragraphs(click.Command):
-    """A command whose help shows an example to paste as it is written."""
-
-    def __init__(self, *args: Any, example: str = "", **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.example = example
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the example below the options."""
-        formatter.write(f"\nExample:\n  {self.example}\n")
-
-
-@click.group(context_settings=_HELP)
+@click.group(
+    cls=Group,
+    context_settings=_HELP,
+    example="hf-repsim demo\n"
+    "hf-repsim layers openai/whisper-base\n"
+    "hf-repsim compare facebook/wav2vec2-base facebook/hubert-base-ls960 \\\n"
+    "    --probe openslr/librispeech_asr:clean:test --max-utterances 500 -o w2v2-vs-hubert",
+)
 @click.version_option(__version__, prog_name="hf-repsim")
 def main() -> None:
-    """What do the layers of a speech model know, and how do they differ from another model's?
+    """What do the layers of a speech model know, and how do they differ from another model's?"""
 
-    \b
-    hf-repsim demo                                  two small models, offline, in a minute
-    hf-repsim layers openai/whisper-base            what there is to compare
-    hf-repsim compare facebook/wav2vec2-base facebook/hubert-base-ls960 \\
-        --probe openslr/librispeech_asr:clean:test --max-utterances 500 -o w2v2-vs-hubert
-    """
+
+def _option(*names: str, **options: Any) -> Callable:
+    """An option that shows its default, if it has one."""
+    return click.option(*names, show_default=options.get("default") is not None, **options)
 
 
 def _shared(command: Callable) -> Callable:
@@ -60,31 +51,35 @@ def _shared(command: Callable) -> Callable:
 
 
 @main.command(
-    cls=_Paragraphs,
-    example="hf-repsim compare openai/whisper-tiny facebook/wav2vec2-base "
-    "--probe speech/ --max-utterances 200 -o result",
+    cls=Command,
+    example="hf-repsim compare openai/whisper-tiny facebook/wav2vec2-base \\\n"
+    "    --probe speech/ --max-utterances 200 -o result",
 )
 @click.argument("x")
 @click.argument("y", required=False)
-@click.option("--probe", "probe_text", metavar="DATASET[:CONFIG][:SPLIT]",
-              help="Hub dataset, folder or parquet file that both hear.  [default: own speech]")  # fmt: skip
-@click.option("--max-utterances", type=click.IntRange(1), help="Hear the first so many only.")
-@click.option("--max-seconds", type=click.FloatRange(0, min_open=True), help="... so many seconds.")
-@click.option("--audio-column", help="Where the audio is, if the features do not tell.")
-@click.option("--on-bad", type=click.Choice(["skip", "raise"]), default="skip", show_default=True,
-              help="What to do about audio that does not decode.")  # fmt: skip
-@click.option("--measure", "measures", multiple=True, metavar="NAME",
-              help="See `hf-repsim measures`; may be repeated.")  # fmt: skip
-@click.option("--pairs", default="all", show_default=True,
-              type=click.Choice(["all", "same_depth", "adjacent"]), help="Which layers meet.")  # fmt: skip
-@click.option("--layer", "layers", multiple=True, metavar="GLOB",
-              help="Layers of both models, 'conv.*' say; may be repeated.  [default: hidden states]")  # fmt: skip
-@click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True,
-              help="Utterances heard together; the numbers do not depend on it.")  # fmt: skip
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the result.")
-@click.option("--overwrite", is_flag=True, help="Replace an earlier result in that folder.")
-@click.option("--no-sums", is_flag=True, help="Leave the sums out of the folder: the table only.")
-@click.option("--json", "as_json", is_flag=True, help="Print rows as JSON instead of tables.")
+@_option(
+    "--probe",
+    "probe_text",
+    metavar="DATASET[:CONFIG][:SPLIT]",
+    help="Hub dataset, folder or parquet file that both hear.  [default: the package's speech]",
+)
+@_option("--max-utterances", type=click.IntRange(1), help="Hear the first so many only.")
+@_option("--max-seconds", type=click.FloatRange(0, min_open=True), help="... so many seconds.")
+@_option("--audio-column", help="Where the audio is, if the features do not tell.")
+@_option("--on-bad", type=click.Choice(["skip", "raise"]), default="skip",
+         help="What to do about audio that does not decode.")  # fmt: skip
+@_option("--measure", "measures", multiple=True, metavar="NAME",
+         help="See `hf-repsim measures`; may be repeated.  [default: four of them]")  # fmt: skip
+@_option("--pairs", type=click.Choice(["all", "same_depth", "adjacent"]), default="all",
+         help="Which layers meet.")  # fmt: skip
+@_option("--layer", "layers", multiple=True, metavar="GLOB",
+         help="Layers, such as 'conv.*'; may be repeated.  [default: hidden states]")  # fmt: skip
+@_option("--batch-size", type=click.IntRange(1), default=8,
+         help="Utterances heard together; the numbers do not depend on it.")  # fmt: skip
+@_option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the result.")
+@_option("--overwrite", is_flag=True, help="Replace an earlier result in that folder.")
+@_option("--no-sums", is_flag=True, help="Leave the sums out of the folder: the table only.")
+@_option("--json", "as_json", is_flag=True, help="Print rows as JSON instead of tables.")
 @_shared
 def compare(x: str, y: str | None, **options: Any) -> None:
     """Compare the layers of models X and Y (or of X with themselves) on audio that both hear.
@@ -94,7 +89,7 @@ def compare(x: str, y: str | None, **options: Any) -> None:
     _compare(x, y, **options)
 
 
-@main.command(cls=_Paragraphs, example="hf-repsim layers facebook/wav2vec2-base")
+@main.command(cls=Command, example="hf-repsim layers facebook/wav2vec2-base")
 @click.argument("model")
 @click.option("--json", "as_json", is_flag=True, help="Print rows as JSON instead of a table.")
 @_shared
@@ -103,7 +98,7 @@ def layers(model: str, as_json: bool, **options: Any) -> None:
 
     Reads its configuration only, no weights.
     """
-    with _errors():
+    with errors():
         from hf_repsim.states import check_model
 
         table = check_model(model, **options).values()
@@ -119,10 +114,10 @@ def layers(model: str, as_json: bool, **options: Any) -> None:
         }
         for layer in table
     ]
-    _print_rows(rows, as_json)
+    print_rows(rows, as_json=as_json)
 
 
-@main.command(cls=_Paragraphs, example="hf-repsim measures --json | jq .[].name")
+@main.command(cls=Command, example="hf-repsim measures --json | jq .[].name")
 @click.option("--json", "as_json", is_flag=True, help="Print rows as JSON instead of a table.")
 def measures(as_json: bool) -> None:
     """List the similarity measures: what each is, where it is from, what leaves it alone."""
@@ -141,7 +136,7 @@ def measures(as_json: bool) -> None:
         for m in MEASURES.values()
     ]
     if as_json:
-        return _print_rows(rows, as_json)
+        return print_rows(rows, as_json=as_json)
     for row in rows:
         mark = " (default)" if row["default"] else ""
         invariant = ", ".join(row["invariant_to"]) + ("" if row["symmetric"] else "; not symmetric")
@@ -149,15 +144,15 @@ def measures(as_json: bool) -> None:
         click.echo(f"  invariant to {invariant}")
 
 
-@main.command(cls=_Paragraphs, example="hf-repsim plot result --measure svcca -o svcca.pdf")
+@main.command(cls=Command, example="hf-repsim plot result --measure svcca -o svcca.pdf")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--kind", default="heatmap", show_default=True, help="heatmap or profile.")
 @click.option("--measure", "measures", multiple=True, metavar="NAME", help="May be repeated.")
 @click.option("-o", "--output", type=click.Path(path_type=Path),
               help="PNG, PDF or SVG file.  [default: FOLDER/KIND.png]")  # fmt: skip
-def plot(folder: Path, kind: str, measures: tuple[str, ...], output: Path | None) -> None:
+def plot(folder: Path, *, kind: str, measures: tuple[str, ...], output: Path | None) -> None:
     """Draw a saved result."""
-    with _errors():
+    with errors():
         from hf_repsim.plot import save_figure
         from hf_repsim.storage import load_result
 
@@ -167,7 +162,7 @@ def plot(folder: Path, kind: str, measures: tuple[str, ...], output: Path | None
     click.echo(output)
 
 
-@main.command(cls=_Paragraphs, example="hf-repsim demo")
+@main.command(cls=Command, example="hf-repsim demo")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=DEMO_FOLDER,
               show_default=True, help="Folder for the result.")  # fmt: skip
 def demo(output: Path) -> None:
@@ -175,11 +170,11 @@ def demo(output: Path) -> None:
 
     Needs no network. Takes under a minute on two cores.
     """
-    with _errors():
+    with errors():
         from hf_repsim import demo as shown
 
         check = _writable(output, overwrite=True)
-        with _quiet():
+        with quiet():
             result = shown.compare_models(progress=True)
         click.echo(result.table("blocked_cka"))
         picture = shown.save(result, check)
@@ -188,7 +183,7 @@ def demo(output: Path) -> None:
 
 def _compare(x: str, y: str | None, **options: Any) -> None:
     output, as_json = options["output"], options["as_json"]
-    with _errors():
+    with errors():
         chosen = _measures(options["measures"])
         if output is not None:
             _writable(output, overwrite=options["overwrite"])
@@ -198,7 +193,7 @@ def _compare(x: str, y: str | None, **options: Any) -> None:
         accelerator = _accelerator()
         keep = {k: options[k] for k in ("pairs", "batch_size", "trust_remote_code", "allow_pickle")}
         interrupted = False
-        with _quiet():
+        with quiet():
             try:
                 moments = accumulate(
                     x,
@@ -224,7 +219,10 @@ def _report(
     result: SimilarityResult, output: Path | None, *, as_json: bool, options: dict[str, Any]
 ) -> None:
     # the table goes out first: a full disk must not cost what was computed
-    _print_rows(result.rows(), True) if as_json else click.echo(result.table())
+    if as_json:
+        print_rows(result.rows(), as_json=True)
+    else:
+        click.echo(result.table())
     heard = result.provenance["probe"]
     skipped = [*heard["skipped"], *result.provenance["too_short"]]
     if skipped:
@@ -271,37 +269,3 @@ def _accelerator() -> Any:
     from accelerate import Accelerator
 
     return Accelerator()
-
-
-def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
-        return
-    texts = [list(rows[0])] + [["-" if v is None else str(v) for v in row.values()] for row in rows]
-    widths = [max(len(text[i]) for text in texts) for i in range(len(texts[0]))]
-    for text in texts:
-        cells = (cell.ljust(width) for cell, width in zip(text, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Turn what the package raises for users into one line; a bug keeps its traceback."""
-    try:
-        yield
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
-        if isinstance(error, click.ClickException):
-            raise
-        raise click.ClickException(str(error)) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Warnings as one line each, and no bars but our own."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: click.echo(f"Warning: {message}", err=True)
-        warnings.filterwarnings("default")
-        yield
