@@ -56,7 +56,7 @@ class Probe:
     - Bad audio (undecodable, empty, NaN or Inf) is skipped and recorded, or raised: `on_bad`.
     """
 
-    dataset: str | Path | Dataset | IterableDataset = field(repr=False)
+    dataset: str | Path | Dataset | IterableDataset
     config: str | None = None
     split: str | None = field(default=None, kw_only=True)
     revision: str | None = field(default=None, kw_only=True)

@@ -1,3 +1,5 @@
+"""Audio decodes, resamples and is accounted for, or says why it cannot be heard."""
+
 from __future__ import annotations
 
 import io

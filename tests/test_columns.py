@@ -1,3 +1,5 @@
+"""The columns of a dataset are found or asked for, and every row has an id of its own."""
+
 from __future__ import annotations
 
 import datasets

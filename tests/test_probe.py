@@ -1,3 +1,5 @@
+"""A probe is shared out, limited, and loses nothing without a word."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""A probe by Hub name, with the real clients, against a local Hub."""
+
 from __future__ import annotations
 
 import json

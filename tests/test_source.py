@@ -1,3 +1,5 @@
+"""The same audio is heard from every kind of source, and what is not there is named."""
+
 from __future__ import annotations
 
 from pathlib import Path
