@@ -139,8 +139,11 @@ def _explained(name: str, revision: str | None) -> Iterator[None]:
     except errors.RemoteEntryNotFoundError:
         raise
     except Exception as error:
+        # What the Hub answered tells more than that the file could not be had.
+        answered = isinstance(error.__cause__, errors.HfHubHTTPError)
+        said = error.__cause__ if answered else error
         for kind, ours, text in _HUB_ERRORS:
-            if isinstance(error, kind):
+            if isinstance(said, kind):
                 fields = {"name": name, "revision": revision, "hub": constants.ENDPOINT}
-                raise ours(text.format(**fields, error=error)) from error
+                raise ours(text.format(**fields, error=said)) from error
         raise
