@@ -165,3 +165,16 @@ def test_an_opened_probe_can_go_to_another_process(tmp_path):
     probe = Probe(parquet(tmp_path, table(2)))
     probe.check()
     assert ids(pickle.loads(pickle.dumps(probe))) == ids(probe)
+
+
+def test_the_embedded_probe_is_heard_without_a_network_and_the_same_by_name():
+    heard = hear(Probe.embedded(max_utterances=3))[1]
+    by_name = Probe.parse("embedded", max_utterances=3)
+    assert heard.n_utterances == 3 and hear(by_name)[1] == heard
+    assert by_name.provenance()["dataset"] == "embedded"
+
+
+def test_a_package_without_its_speech_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("hf_repsim.source.resources.files", lambda _: tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"probe\.parquet is missing: reinstall"):
+        Probe.embedded().check()
