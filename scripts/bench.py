@@ -29,6 +29,22 @@ SECTIONS = {  # name -> module and function, loaded when asked for
     "memory": ("bench_models", "memory"),
     "peers": ("bench_sections", "peers"),
 }
+SMALL_MODEL = {
+    "num_hidden_layers": 4,
+    "hidden_size": 192,
+    "intermediate_size": 384,
+    "num_attention_heads": 4,
+    "conv_dim": (64,) * 7,
+}
+TINY_MODEL = {
+    "num_hidden_layers": 1,
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_attention_heads": 2,
+    "conv_dim": (16,) * 7,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2,
+}
 FULL = Sizes(
     repeats=3,
     layers=13,
@@ -37,23 +53,25 @@ FULL = Sizes(
     score_frames=8000,
     peer_frames=5000,
     peer_features=256,
-    compare_seconds=120,
+    compare_seconds=155,
     memory_seconds=120,
     memory_times=(1, 4, 16),
     model={},
+    memory_model={"conv_dim": (64,) * 7, "intermediate_size": 768},  # as wide and deep, but quick
 )
 QUICK = Sizes(
     repeats=3,
     layers=5,
     features=768,
     frames=(1000, 5000),
-    score_frames=3000,
+    score_frames=5000,
     peer_frames=1500,
     peer_features=256,
-    compare_seconds=30,
+    compare_seconds=60,
     memory_seconds=20,
     memory_times=(1, 4, 16),
     model={"num_hidden_layers": 4},
+    memory_model=SMALL_MODEL,
 )
 TINY = Sizes(
     repeats=1,
@@ -63,18 +81,11 @@ TINY = Sizes(
     score_frames=300,
     peer_frames=1000,
     peer_features=16,
-    compare_seconds=2,
-    memory_seconds=1,
+    compare_seconds=10,
+    memory_seconds=5,
     memory_times=(1, 2),
-    model={
-        "num_hidden_layers": 1,
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_attention_heads": 2,
-        "conv_dim": (16,) * 7,
-        "num_conv_pos_embeddings": 8,
-        "num_conv_pos_embedding_groups": 2,
-    },
+    model=TINY_MODEL,
+    memory_model=TINY_MODEL,
 )
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "numpy")
 PEER_PACKAGES = ("pytorch-cka", "torch-cka", "ckatorch", "cka-pytorch")

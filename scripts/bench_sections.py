@@ -11,7 +11,7 @@ from bench_peers import PEERS, TRUTHS, Layers, Peer
 from bench_timing import Sizes, related_layers, say, side_by_side, speechlike
 from torch import Tensor
 
-from hf_repsim.compare import score
+from hf_repsim.comparison import score
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
 

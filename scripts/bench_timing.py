@@ -29,7 +29,8 @@ class Sizes:
     compare_seconds: float
     memory_seconds: float  # 1x
     memory_times: tuple[int, ...]
-    model: dict  # overrides of the wav2vec2-base shape
+    model: dict  # overrides of the wav2vec2-base shape, section compare
+    memory_model: dict  # the same, section memory
 
 
 def say(text: str) -> None:
