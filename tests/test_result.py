@@ -8,7 +8,9 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
+from hf_repsim.moments import Moments
 from hf_repsim.result import SCHEMA_VERSION, SimilarityResult
 
 
@@ -167,6 +169,17 @@ def test_strange_provenance_is_survived():
     result = SimilarityResult(a_result().columns, {"models": ["?"], "probe": 3})
     assert "x vs y" in repr(result)
     assert "unknown probe" in repr(result)
+
+
+def test_real_moments_are_saved_and_loaded_with_the_table(tmp_path):
+    frames = {"encoder.0": torch.arange(12.0).reshape(6, 2), "encoder.1": torch.ones(6, 3)}
+    moments = Moments.about({name: rows[0] for name, rows in frames.items()})
+    moments.update(frames, None, [4, 2])
+    result = SimilarityResult(a_result().columns, {}, moments)
+    loaded = SimilarityResult.load(result.save(tmp_path / "result")).moments
+    assert loaded.meta() == moments.meta()
+    for name, tensor in moments.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], tensor, rtol=0, atol=0)
 
 
 def test_save_load_and_plot_are_doors_to_their_modules(tmp_path):
