@@ -24,9 +24,9 @@ LEVELS = {
     **dict.fromkeys(("clock", "moments", "pair", "products", "measures", "result", "table"), 0),
     **dict.fromkeys(("audio", "columns", "source", "probe", "storage"), 1),
     **dict.fromkeys(("families", "model_files", "checkpoint", "speech_model", "states"), 1),
-    **dict.fromkeys(("listening", "comparison"), 2),
+    **dict.fromkeys(("hearing", "listening", "comparison"), 2),
     **dict.fromkeys(("plot", "sheet", "demo"), 3),
-    **dict.fromkeys(("cli", "__main__"), 4),
+    **dict.fromkeys(("cli", "terminal", "__main__"), 4),
 }
 CORE_LIBRARIES = {"torch", "numpy"}
 BROUGHT_BY_DATASETS = {"fsspec", "pandas", "pyarrow"}
