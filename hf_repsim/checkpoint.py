@@ -89,7 +89,7 @@ class Checkpoint:
 
         named = (self.config.architectures or ["AutoModel"])[0]
         found = getattr(transformers, named, None)
-        if found is not None and hasattr(found, "from_pretrained"):
+        if isinstance(self.config, getattr(found, "config_class", None) or ()):
             return found
         if getattr(self.config, "auto_map", None) and not self.trust_remote_code:
             raise ValueError(
@@ -103,8 +103,9 @@ class Checkpoint:
 
     def _refuse_missing(self, tower: str, keys: Iterable[str]) -> None:
         harmless = self.family.harmless_missing
+        inside = f"{tower}." if tower else ""
         missing = sorted(
-            key for key in keys if key.startswith(tower) and key.split(".")[-1] not in harmless
+            key for key in keys if key.startswith(inside) and key.split(".")[-1] not in harmless
         )
         if missing:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""

@@ -35,6 +35,8 @@ __all__ = [
 
 # Padded and alone, valid frames may differ by this much of the layer's standard deviation.
 _PADDING_TOLERANCE = 1e-4
+# Where padding is exact it still costs time: a padded row is at least this share audio.
+_LEAST_AUDIO = 0.8
 
 Piece = tuple[int, np.ndarray]  # index of the utterance in the batch, samples of a part of it
 
@@ -186,12 +188,17 @@ def _pieces(model: SpeechModel, waveforms: list[np.ndarray]) -> list[Piece]:
 
 def _groups(model: SpeechModel, pieces: list[Piece], size: int) -> list[list[Piece]]:
     """Pieces that may share a forward pass, at most ``size`` of them."""
-    by_length: dict[int, list[Piece]] = {}
-    for piece in pieces:
-        by_length.setdefault(len(piece[1]), []).append(piece)
-    if model.window is None and not (len(by_length) > 1 and _may_pad(model)):
-        return list(by_length.values())
-    return [pieces[i : i + size] for i in range(0, len(pieces), size)]
+    if model.window is not None:
+        return [pieces[i : i + size] for i in range(0, len(pieces), size)]
+    lengths = {len(waveform) for _, waveform in pieces}
+    share = _LEAST_AUDIO if len(lengths) > 1 and _may_pad(model) else 1.0
+    groups: list[list[Piece]] = []
+    for piece in sorted(pieces, key=lambda piece: len(piece[1])):
+        if groups and len(groups[-1][0][1]) >= share * len(piece[1]):
+            groups[-1].append(piece)
+        else:
+            groups.append([piece])
+    return groups
 
 
 def _may_pad(model: SpeechModel) -> bool:

@@ -120,10 +120,11 @@ def test_weights_of_another_shape_are_refused(folder):
         load_model(folder)
 
 
-def test_a_class_that_transformers_does_not_have_falls_back_to_the_base_model(
-    folder, speech_models
+@pytest.mark.parametrize("named", [["OurOwnHead"], ["BertModel"], ["Wav2Vec2Processor"], None])
+def test_a_class_that_is_none_of_this_model_falls_back_to_the_base_model(
+    folder, speech_models, named
 ):
-    edit_config(folder, architectures=["OurOwnHead"])
+    edit_config(folder, architectures=named)
     torch.testing.assert_close(
         states_of(load_model(folder)), states_of(speech_models["wav2vec2-ctc"])
     )
@@ -157,11 +158,22 @@ def test_pickled_weights_are_read_only_when_asked(folder, speech_models):
     torch.testing.assert_close(states_of(model), states_of(speech_models["wav2vec2-ctc"]))
 
 
+class Trap:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
 def test_a_pickle_that_is_more_than_weights_is_refused_even_then(folder):
-    torch.save({"x": Path("run me")}, folder / "pytorch_model.bin")
+    torch.save({"x": Trap(folder / "ran")}, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     with pytest.raises(ValueError, match=r"do not load: .*[Ww]eights"):
         load_model(folder, allow_pickle=True)
+    assert not (folder / "ran").exists()
 
 
 @pytest.mark.parametrize(
