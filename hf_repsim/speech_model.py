@@ -56,9 +56,10 @@ class SpeechModel:
         return self.module.get_submodule(path.removeprefix(f"{self.tower}."))
 
     def provenance(self) -> dict[str, Any]:
-        """Return what was heard with, as JSON."""
+        """Return what was heard with, as JSON; of a folder the last name only, not where it is."""
+        local = os.path.isdir(self.name)
         return {
-            "name": self.name,
+            "name": os.path.basename(os.path.abspath(self.name)) if local else self.name,
             "revision": self.revision,
             "model_type": self.model_type,
             "architecture": self.architecture,

@@ -92,7 +92,7 @@ def test_two_halves_of_a_probe_add_up_to_the_whole(model_folders):
 
 def test_provenance_says_what_was_compared_and_heard(result):
     models, probe = result.provenance["models"], result.provenance["probe"]
-    assert models["x"]["model_type"] == "wav2vec2"
+    assert (models["x"]["name"], models["x"]["model_type"]) == ("wav2vec2-base", "wav2vec2")
     assert models["y"]["revision"].startswith("sha256:")
     assert (probe["dataset"], probe["n_utterances"], len(probe["fingerprint"])) == (
         "embedded",
