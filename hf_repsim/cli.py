@@ -16,6 +16,9 @@ from hf_repsim import __version__
 from hf_repsim.terminal import Command, Group, errors, print_rows, quiet
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from hf_repsim.moments import Moments
     from hf_repsim.result import SimilarityResult
 
 DEMO_FOLDER = "hf-repsim-demo"
@@ -182,37 +185,50 @@ def demo(output: Path) -> None:
 
 
 def _compare(x: str, y: str | None, **options: Any) -> None:
-    output, as_json = options["output"], options["as_json"]
+    output = options["output"]
     with errors():
         chosen = _measures(options["measures"])
         if output is not None:
             _writable(output, overwrite=options["overwrite"])
-        from hf_repsim.comparison import accumulate, score
-        from hf_repsim.listening import Interrupted
+        from accelerate import Accelerator
 
-        accelerator = _accelerator()
-        keep = {k: options[k] for k in ("pairs", "batch_size", "trust_remote_code", "allow_pickle")}
-        interrupted = False
+        accelerator = Accelerator()
         with quiet():
-            try:
-                moments = accumulate(
-                    x,
-                    y,
-                    probe=_probe(options),
-                    layers=options["layers"] or None,
-                    accelerator=accelerator,
-                    progress=True,
-                    **keep,
-                )
-            except Interrupted as stop:
-                moments, interrupted = stop.moments, True
-                click.echo(f"{stop}; what was heard until then follows", err=True)
+            moments, cut_short = _accumulate(x, y, accelerator, options)
             if not accelerator.is_main_process:
                 return
-            result = score(moments, chosen)
-        _report(result, output, as_json=as_json, options=options)
-    if interrupted or not _any_value(result):
+            result, interrupted = _score(moments, chosen)
+        _report(result, output, as_json=options["as_json"], options=options)
+    if cut_short or interrupted or not _any_value(result):
         raise SystemExit(1)
+
+
+def _accumulate(
+    x: str, y: str | None, accelerator: Accelerator, options: dict[str, Any]
+) -> tuple[Moments, bool]:
+    """Sums, and whether Ctrl-C cut them short."""
+    from hf_repsim.comparison import accumulate
+    from hf_repsim.listening import Interrupted
+
+    passed = ("pairs", "batch_size", "trust_remote_code", "allow_pickle")
+    keep = {name: options[name] for name in passed}
+    keep |= {"probe": _probe(options), "layers": options["layers"] or None}
+    try:
+        return accumulate(x, y, accelerator=accelerator, progress=True, **keep), False
+    except Interrupted as stop:
+        click.echo(f"{stop}; what was heard until then follows", err=True)
+        return stop.moments, True
+
+
+def _score(moments: Moments, measures: list[str]) -> tuple[SimilarityResult, bool]:
+    """Values, and whether Ctrl-C left some out; the sums, which cost more, are kept anyway."""
+    from hf_repsim.comparison import score
+
+    try:
+        return score(moments, measures, progress=True), False
+    except KeyboardInterrupt:
+        click.echo("interrupted while scoring; score(result.moments) gives the rest", err=True)
+        return score(moments, ["linear_cka"]), True
 
 
 def _report(
@@ -263,9 +279,3 @@ def _writable(folder: Path, *, overwrite: bool) -> Path:
     from hf_repsim.storage import check_writable
 
     return check_writable(folder, exist_ok=overwrite)
-
-
-def _accelerator() -> Any:
-    from accelerate import Accelerator
-
-    return Accelerator()

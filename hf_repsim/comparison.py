@@ -10,6 +10,8 @@ from datetime import datetime, timezone
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from tqdm.auto import tqdm
+
 from hf_repsim import __version__
 from hf_repsim.hearing import Hearing, Model, check_pair, load_pair
 from hf_repsim.listening import Interrupted, listen, refuse_lone_processes
@@ -45,7 +47,8 @@ def compare(
         Interrupted: Ctrl-C; the sums of what was heard until then come with it.
     """
     chosen = choose_measures(measures)
-    return score(accumulate(x, y, probe=probe, **options), chosen)
+    moments = accumulate(x, y, probe=probe, **options)
+    return score(moments, chosen, progress=options.get("progress", False))
 
 
 def accumulate(
@@ -90,8 +93,10 @@ def accumulate(
     return moments
 
 
-def score(moments: Moments, measures: Sequence[str] | None = None) -> SimilarityResult:
-    """Compute measures from sums: no model, no audio.
+def score(
+    moments: Moments, measures: Sequence[str] | None = None, *, progress: bool = False
+) -> SimilarityResult:
+    """Compute measures from sums: no model, no audio; `progress` shows a bar on stderr.
 
     A value that would mean nothing (too few frames, a constant layer) is nan, with a note that
     says why; one that is mostly chance has a note too.
@@ -105,7 +110,7 @@ def score(moments: Moments, measures: Sequence[str] | None = None) -> Similarity
     if constant:
         warnings.warn(f"constant over all frames: {', '.join(constant)}", stacklevel=2)
     rows: dict[str, list[dict]] = {measure.name: [] for measure in chosen}
-    for layer_x, layer_y in moments.pairs:
+    for layer_x, layer_y in tqdm(moments.pairs, "scoring", unit="pair", disable=not progress):
         pair = scoring.pair(layer_x, layer_y)
         for measure in chosen:
             names = {"measure": measure.name, "layer_x": layer_x, "layer_y": layer_y}

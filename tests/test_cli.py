@@ -107,3 +107,21 @@ def test_a_run_without_a_single_value_fails_and_says_so(model_folders):
     )  # fmt: skip
     assert "needs 4 utterances, has 3" in done.stdout
     assert "no measure has a value" in done.stderr
+
+
+def test_an_interruption_while_scoring_keeps_the_sums(model_folders, tmp_path, monkeypatch):
+    from hf_repsim import comparison
+
+    original, calls = comparison.score, []
+
+    def interrupted_once(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(comparison, "score", interrupted_once)
+    folder = tmp_path / "out"
+    done = run("compare", model_folders["hubert-base"], *HEAR, "-o", folder, status=1)
+    assert "interrupted while scoring" in done.stderr
+    assert SimilarityResult.load(folder).moments.n_utterances == 4
