@@ -27,7 +27,7 @@ class Sizes:
     peer_frames: int
     peer_features: int
     compare_seconds: float
-    memory_seconds: float  # 1x
+    memory_seconds: float  # 1x: enough to fill what is kept as rows, about 64 utterances
     memory_times: tuple[int, ...]
     model: dict  # overrides of the wav2vec2-base shape, section compare
     memory_model: dict  # the same, section memory
