@@ -13,13 +13,19 @@ from hf_repsim.probe import Probe
 from hf_repsim.result import SimilarityResult
 
 UNTRAINED, TRAINED = "demo-untrained", "demo-trained"
-SHOWN = ("blocked_cka", "linear_cka")
+SHOWN = ("blocked_cka", "svcca")
 
 
 def compare_models(*, progress: bool = False) -> SimilarityResult:
-    """The untrained model against the trained one, on the package's own speech."""
+    """All layers of the untrained model against all of the trained one, on the package's speech."""
     assets = Path(str(files("hf_repsim") / "assets"))
-    return compare(assets / UNTRAINED, assets / TRAINED, probe=Probe.embedded(), progress=progress)
+    return compare(
+        assets / UNTRAINED,
+        assets / TRAINED,
+        probe=Probe.embedded(),
+        layers=["*"],
+        progress=progress,
+    )
 
 
 def save(result: SimilarityResult, folder: Path) -> Path:
@@ -32,22 +38,21 @@ def save(result: SimilarityResult, folder: Path) -> Path:
 
 def reading(result: SimilarityResult) -> str:
     """What to see in the numbers, in words."""
-    blocked = result.matrix("blocked_cka")
-    same = blocked.diagonal()
+    layers = result.layers_x
+    blocked, svcca = (result.matrix(name) for name in SHOWN)
+    same, by_direction = blocked.diagonal(), svcca.diagonal()
     least, most = int(same.argmin()), int(same.argmax())
-    best = blocked.argmax(0)
-    null = np.nanmean(result.matrix("linear_cka", "null"))
-    return "\n".join(
-        (
-            "How to read it. Rows are layers before training, columns the same layers after it.",
-            f"- Down the diagonal a layer meets its trained self: {same[most]:.2f} at "
-            f"{result.layers_x[most]}, where training changed least, {same[least]:.2f} at "
-            f"{result.layers_x[least]}, where it changed most.",
-            f"- Down the last column: of what {result.layers_y[-1]} says after training, the most "
-            f"was there before in {result.layers_x[int(best[-1])]} ({blocked[:, -1].max():.2f}).",
-            "- 0 is what unrelated layers get from blocked_cka. linear_cka starts from "
-            f"{null:.2f} and more, because frames of one utterance resemble each other.",
-            "- Change is not improvement: a value says how alike two layers are, not which of the "
-            "two is better.",
-        )
-    )
+    apart = int(np.abs(same - by_direction).argmax())
+    before = int(blocked[:, -1].argmax())
+    return f"""\
+How to read it. Rows are layers before training, columns the same layers after it.
+- Down the diagonal each layer meets its trained self: {same[most]:.2f} at {layers[most]}, which \
+training
+  changed least, and {same[least]:.2f} at {layers[least]}, which it changed most.
+- Down the last column: of what {layers[-1]} says after training, most was there before in
+  {layers[before]} ({blocked[before, -1]:.2f}); the rest was learnt.
+- The picture has two measures. They differ most at {layers[apart]}: {same[apart]:.2f} by CKA, \
+{by_direction[apart]:.2f} by SVCCA.
+  CKA weighs each direction by its variance; SVCCA counts the leading ones alike.
+- A value says how alike two layers are, not which is better; what unrelated layers would
+  get stands below the table."""
