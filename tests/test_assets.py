@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import torch
+from datasets import Audio, load_dataset
+from huggingface_hub import ModelCard
+from transformers import AutoModelForCTC, AutoProcessor
+
+ROOT = Path(__file__).resolve().parent.parent
+ASSETS = ROOT / "hf_repsim" / "assets"
+CARD = ROOT / "model_cards" / "demo-wav2vec2.md"
+MEGABYTE = 10**6
+
+
+@cache
+def script(name: str):
+    sys.path.insert(0, str(ROOT / "scripts"))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.pop(0)
+
+
+@cache
+def probe_rows() -> list[dict]:
+    return pq.read_table(ASSETS / "probe.parquet").to_pylist()
+
+
+@cache
+def probe_audio() -> dict[str, tuple[np.ndarray, int]]:
+    files = {row["id"]: io.BytesIO(row["audio"]["bytes"]) for row in probe_rows()}
+    return {name: soundfile.read(file, dtype="float32") for name, file in files.items()}
+
+
+@cache
+def training() -> dict:
+    return json.loads((ASSETS / "demo-trained" / "training.json").read_text())
+
+
+@cache
+def model(name: str) -> torch.nn.Module:
+    return AutoModelForCTC.from_pretrained(ASSETS / name, dtype=torch.float32)
+
+
+def test_probe_names_every_utterance_once():
+    names = [row["id"] for row in probe_rows()]
+    assert len(set(names)) == len(names) == 64
+
+
+def test_probe_says_the_lines_of_the_script_that_made_it():
+    said = [(row["text"], row["speaker"]) for row in probe_rows()]
+    assert said == [(line.text, line.speaker) for line in script("make_probe").probe_lines()]
+
+
+def test_probe_is_mono_speech_at_16_khz():
+    for samples, rate in probe_audio().values():
+        assert (rate, samples.ndim) == (16000, 1)
+        assert np.isfinite(samples).all()
+        assert samples.std() > 0.005 and np.abs(samples).max() < 0.99
+
+
+def test_probe_states_its_seconds():
+    stated = [row["seconds"] for row in probe_rows()]
+    heard = [len(samples) / rate for samples, rate in probe_audio().values()]
+    assert stated == heard
+    assert 120 < sum(heard) < 240 and min(heard) > 1.5 and max(heard) < 5
+
+
+def test_probe_is_small_enough_for_a_package():
+    assert MEGABYTE < (ASSETS / "probe.parquet").stat().st_size < 3 * MEGABYTE
+
+
+def test_probe_has_many_voices_lengths_and_ctc_targets():
+    letters = set("abcdefghijklmnopqrstuvwxyz ")
+    assert all(row["text"] and set(row["text"]) <= letters for row in probe_rows())
+    assert letters == set("".join(row["text"] for row in probe_rows()))
+    assert len({row["speaker"] for row in probe_rows()}) == 16
+    assert len({row["seconds"] for row in probe_rows()}) > 48
+
+
+def test_probe_is_an_audio_dataset():
+    files = str(ASSETS / "probe.parquet")
+    stream = load_dataset("parquet", data_files=files, split="train", streaming=True)
+    assert stream.features["audio"] == Audio(sampling_rate=16000)
+
+
+@pytest.mark.parametrize("name", ["demo-untrained", "demo-trained"])
+def test_demo_model_is_small_and_loads_whole(name):
+    loaded, report = AutoModelForCTC.from_pretrained(
+        ASSETS / name, dtype=torch.float32, output_loading_info=True
+    )
+    assert not any(report.values()), report
+    assert {weight.dtype for weight in loaded.parameters()} == {torch.float32}
+    assert loaded.num_parameters() == training()["parameters"]
+    assert sum(file.stat().st_size for file in (ASSETS / name).iterdir()) < 3 * MEGABYTE
+
+
+@pytest.mark.parametrize("name", ["untrained", "trained"])
+def test_demo_model_makes_the_errors_its_log_states(name):
+    train = script("train_demo_model")
+    rates = train.character_error_rates(ASSETS / f"demo-{name}")
+    stated = training()["character_error_rate"][name]
+    # another machine rounds otherwise, and a letter at the edge may fall to the other side
+    assert rates == pytest.approx(stated, abs=0.02)
+
+
+def test_training_taught_the_demo_model_to_read_letters():
+    rates = training()["character_error_rate"]
+    assert rates["untrained"]["all_voices"] > 0.9
+    assert rates["trained"]["all_voices"] < 0.4
+    assert training()["loss"][-1]["loss"] < 0.3 * training()["loss"][0]["loss"]
+
+
+def test_untrained_demo_model_is_where_training_began():
+    start = script("train_demo_model").make_model(training()["seed"]).state_dict()
+    torch.testing.assert_close(model("demo-untrained").state_dict(), start, rtol=0, atol=0)
+
+
+def test_probe_sentences_are_held_out_of_training():
+    train = script("train_demo_model")
+    rng = train.random.Random(training()["seed"])
+    lines = train.training_lines(train.N_LINES, rng)
+    assert not {line.text for line in lines} & {row["text"] for row in probe_rows()}
+    assert not {line.speaker for line in lines} & set(train.PROBE_ONLY_SPEAKERS)
+
+
+def test_tokenizer_spells_and_reads_back_every_transcript():
+    tokenizer = AutoProcessor.from_pretrained(ASSETS / "demo-trained").tokenizer
+    for row in probe_rows():
+        ids = tokenizer(row["text"]).input_ids
+        assert tokenizer.unk_token_id not in ids
+        assert tokenizer.decode(ids, group_tokens=False) == row["text"]
+
+
+def test_card_holds_the_numbers_of_the_training_log():
+    assert CARD.read_text() == script("train_demo_model").render_card(training())
+
+
+def test_card_is_one_that_the_hub_reads():
+    data = ModelCard.load(CARD).data
+    rate = 100 * training()["character_error_rate"]["trained"]["all_voices"]
+    assert (data.license, data.library_name) == ("apache-2.0", "transformers")
+    assert data.eval_results[0].metric_value == pytest.approx(rate, abs=0.05)
+
+
+def test_voices_that_are_silent_are_refused(monkeypatch):
+    make_probe = script("make_probe")
+    header = b"RIFF....WAVEfmt " + bytes(8) + (22050).to_bytes(4, "little") + bytes(8) + b"data...."
+    silent = type("Done", (), {"stdout": header + bytes(44100), "stderr": b"no such voice"})
+    monkeypatch.setattr(make_probe.subprocess, "run", lambda *_, **__: silent)
+    with pytest.raises(RuntimeError, match=r"espeak-ng said nothing for .*no such voice"):
+        make_probe.speak(make_probe.probe_lines()[0])
+
+
+def test_two_names_for_one_voice_are_refused(monkeypatch):
+    make_probe = script("make_probe")
+    monkeypatch.setattr(make_probe, "speak", lambda line: np.ones(8))
+    with pytest.raises(SystemExit, match="the same here"):
+        make_probe.require_distinct_voices()
+
+
+def test_a_machine_without_espeak_is_told_what_to_install(monkeypatch):
+    make_probe = script("make_probe")
+    monkeypatch.setattr(make_probe.shutil, "which", lambda _: None)
+    with pytest.raises(SystemExit, match="apt-get install espeak-ng"):
+        make_probe.require_espeak()
