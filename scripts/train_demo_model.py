@@ -1,6 +1,6 @@
 """Train the demo model, a small Wav2Vec2 for CTC, on speech by espeak-ng.
 
-    python scripts/train_demo_model.py     # 16 minutes of one core
+    python scripts/train_demo_model.py     # about 16 minutes of one core
 
 Rewrites hf_repsim/assets/demo-untrained (the starting weights), hf_repsim/assets/demo-trained
 (the same after training, with training.json) and model_cards/demo-wav2vec2.md. The training
