@@ -194,7 +194,7 @@ def _compare(x: str, y: str | None, **options: Any) -> None:
 
         accelerator = Accelerator()
         with quiet():
-            moments, cut_short = _accumulate(x, y, accelerator, options)
+            moments, cut_short = _accumulate(x, y, accelerator=accelerator, options=options)
             if not accelerator.is_main_process:
                 return
             result, interrupted = _score(moments, chosen)
@@ -204,7 +204,7 @@ def _compare(x: str, y: str | None, **options: Any) -> None:
 
 
 def _accumulate(
-    x: str, y: str | None, accelerator: Accelerator, options: dict[str, Any]
+    x: str, y: str | None, *, accelerator: Accelerator, options: dict[str, Any]
 ) -> tuple[Moments, bool]:
     """Sums, and whether Ctrl-C cut them short."""
     from hf_repsim.comparison import accumulate

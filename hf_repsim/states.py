@@ -237,7 +237,7 @@ def _forward(
     with torch.no_grad(), _exact_float32(), _recorded(model, hooked) as states:
         output = model.module(
             **inputs,
-            output_hidden_states=[i for i in indices if i is not None] or False,
+            output_hidden_states=any(i is not None for i in indices),
             return_dict=True,
         )
     for name, index in zip(names, indices, strict=True):

@@ -29,12 +29,10 @@ def independent_speech(n_utterances, *, seed, phi=0.95, width=32, counts=None):
     counts = [200] * n_utterances if counts is None else counts
     sides = []
     for _ in "xy":
-        noise = rng.standard_normal((sum(counts), width))
-        starts = set(np.cumsum([0, *counts[:-1]]).tolist())
-        for i in range(len(noise)):
-            if i not in starts:
-                noise[i] = phi * noise[i - 1] + np.sqrt(1 - phi**2) * noise[i]
-        sides.append(noise)
+        frames = rng.standard_normal((max(counts), len(counts), width))
+        for t in range(1, len(frames)):
+            frames[t] = phi * frames[t - 1] + np.sqrt(1 - phi**2) * frames[t]
+        sides.append(np.concatenate([frames[:n, u] for u, n in enumerate(counts)]))
     return *sides, counts
 
 

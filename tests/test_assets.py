@@ -1,3 +1,5 @@
+"""What ships with the package: the embedded speech, and the demo model before and after."""
+
 from __future__ import annotations
 
 import importlib
