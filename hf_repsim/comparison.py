@@ -87,7 +87,8 @@ def accumulate(
     moments, interrupted = listen(
         hearing, probe, accelerator, batch_size=batch_size, progress=progress
     )
-    moments.provenance = _provenance(hearing, probe, accelerator) | {"interrupted": interrupted}
+    asked = {"layers": layers, "pairs": pairs, "interrupted": interrupted}
+    moments.provenance = _provenance(hearing, probe, accelerator) | asked
     if interrupted:
         raise Interrupted(moments)
     return moments

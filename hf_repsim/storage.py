@@ -142,6 +142,8 @@ def _write_files(result: SimilarityResult, folder: Path) -> None:
     pyarrow.parquet.write_table(result.to_dataset().with_format("arrow")[:], folder / TABLE)
     if result.moments is not None:
         _write_moments(result.moments, folder / MOMENTS)
+        # safetensors writes for the owner alone; a result is as readable as its other files
+        shutil.copymode(folder / TABLE, folder / MOMENTS)
     (folder / CARD).write_bytes(_card(result).encode("utf-8", "backslashreplace"))
 
 

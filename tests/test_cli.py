@@ -47,6 +47,8 @@ def test_a_saved_result_loads_plots_and_is_not_overwritten_unasked(model_folders
     run(*compare, "-o", folder)
     table = datasets.load_dataset("parquet", data_files=f"{folder}/*.parquet", split="train")
     assert len(table) == 16
+    modes = {path.stat().st_mode for path in folder.iterdir()}
+    assert len(modes) == 1, "safetensors alone writes files that only their owner can read"
     picture = run("plot", folder).stdout.strip()
     assert picture == str(folder / "heatmap.png")
     refused = run(*compare, "-o", folder, status=1)

@@ -101,6 +101,7 @@ def test_provenance_says_what_was_compared_and_heard(result):
     )
     assert result.provenance["clock"]["hop_ms"] == 20
     assert result.provenance["versions"]["transformers"]
+    assert result.provenance["pairs"] == "all"
     assert not result.provenance["interrupted"]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -50,3 +53,20 @@ def test_the_demo_can_be_run_again_into_its_folder(shown):
     again = CliRunner().invoke(main, ["demo", "-o", str(shown[1])], catch_exceptions=False)
     assert again.exit_code == 0
     assert again.stdout == shown[0].stdout
+
+
+@pytest.mark.slow
+def test_the_readme_shows_the_demo_as_it_is(shown):
+    readme = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8")
+    promised = re.search(r"<!-- demo -->\n```\n(.*?)\n```", readme, re.S)[1].split()
+    printed = shown[0].stdout.split("\nPicture:")[0].split()
+    assert len(promised) == len(printed)
+    for old, new in zip(promised, printed, strict=True):
+        number = re.fullmatch(r"\(?(\d\.\d+)\)?[.,;]?", old)
+        # another processor rounds otherwise
+        same = old == new if number is None else abs(float(number[1]) - _number(new)) < 0.02
+        assert same, (old, new)
+
+
+def _number(word):
+    return float(re.search(r"\d\.\d+", word)[0])
