@@ -70,7 +70,7 @@ def accumulate(
         y: the second model; None: the layers of x among themselves.
         probe: what they hear; text is read by `Probe.parse`, None is the package's own speech.
         pairs: "all", "same_depth" (layers of one name), "adjacent", or (x layer, y layer) pairs.
-        layers: globs of layer names, for both models; None: the hidden states, without `conv.*`.
+        layers: globs of layer names for both models; None: the hidden states, without `conv.*`.
         batch_size: utterances heard together; the numbers do not depend on it.
         accelerator: processes and device; None: a plain `Accelerator()`.
         progress: show a bar on stderr.
@@ -84,9 +84,8 @@ def accumulate(
     chosen = check_pair(x, y, layers=layers, pairs=pairs, **loading)
     probe.check()
     hearing = load_pair(x, y, layers=chosen, pairs=pairs, device=accelerator.device, **loading)
-    moments, interrupted = listen(
-        hearing, probe, accelerator, batch_size=batch_size, progress=progress
-    )
+    run = {"batch_size": batch_size, "progress": progress}
+    moments, interrupted = listen(hearing, probe, accelerator, **run)
     asked = {"layers": layers, "pairs": pairs, "interrupted": interrupted}
     moments.provenance = _provenance(hearing, probe, accelerator) | asked
     if interrupted:
