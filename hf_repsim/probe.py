@@ -117,10 +117,10 @@ class Probe:
     def at_most(self) -> int | None:
         """Utterances that can be heard at most; None where only streaming to the end would tell."""
         rows, split = self.source.rows, self.source.split
-        known = len(rows) if hasattr(rows, "__len__") else None
-        if known is None and rows.info.splits and split in rows.info.splits:
-            known = rows.info.splits[split].num_examples or None
-        return min((n for n in (known, self.max_utterances) if n is not None), default=None)
+        told = (rows.info.splits or {}).get(split)
+        in_hand = len(rows) if hasattr(rows, "__len__") else None
+        known = (self.max_utterances, self.source.n_rows, in_hand, told and told.num_examples)
+        return min((n for n in known if n), default=None)
 
     def check(self) -> None:
         """Raise, before any model is loaded, whatever would stop this probe from being heard.

@@ -42,6 +42,7 @@ class Source:
     split: str | None
     commit: str | None  # of a Hub dataset
     root: str | None = None  # what the paths of its files begin with
+    n_rows: int | None = None  # None where only reading to the end would tell
 
     @property
     def features(self) -> Mapping[str, object]:
@@ -76,7 +77,8 @@ def open_source(
         rows = builder.as_streaming_dataset(split=split)
     root = str(Path(location.path).resolve()) if location.kind == "folder" else None
     named = builder.config.name if location.kind in ("hub", "folder") else None
-    return Source(location.kind, location.label, rows, named, split, location.commit, root)
+    what = (location.kind, location.label, rows, named, split, location.commit)
+    return Source(*what, root, _count(builder, split))
 
 
 def locate(dataset: str | Path, revision: str | None = None) -> Location:
@@ -227,6 +229,15 @@ def _in_hand(
     if split is not None and known is not None and split != known:
         raise ValueError(f"{label} in hand is split {known!r}, but {split!r} came")
     return Source("in hand", label, dataset, dataset.info.config_name, known or split, None)
+
+
+def _count(builder: DatasetBuilder, split: str) -> int | None:
+    """Rows of a split by the footers of local parquet files."""
+    import pyarrow.parquet
+
+    files = (getattr(builder.config, "data_files", None) or {}).get(split, ())
+    local = all(f.endswith(".parquet") and Path(f).is_file() for f in files)
+    return sum(pyarrow.parquet.read_metadata(f).num_rows for f in files) if local else None
 
 
 def _choose_split(label: str, split: str | None, known: list[str]) -> str:

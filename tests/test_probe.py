@@ -178,3 +178,13 @@ def test_a_package_without_its_speech_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr("hf_repsim.source.resources.files", lambda _: tmp_path)
     with pytest.raises(FileNotFoundError, match=r"probe\.parquet is missing: reinstall"):
         Probe.embedded().check()
+
+
+def test_how_much_can_be_heard_is_known_where_it_is_told(tmp_path):
+    path = parquet(tmp_path, table(5))
+    assert Probe(path).at_most == Probe(str(tmp_path)).at_most == 5
+    assert Probe(path, max_utterances=3).at_most == 3
+    streamed = datasets.load_dataset("parquet", data_files=path, split="train", streaming=True)
+    assert Probe(streamed).at_most is None
+    assert Probe(streamed, max_utterances=7).at_most == 7
+    assert Probe.embedded().at_most == 64
