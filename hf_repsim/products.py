@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 GRAM_ROWS = 256  # rows of a Gram matrix at a time: bounds memory, and float32 runs stay short
-FOLD_ROWS = 2048  # rows per float32 product once folding has begun
+FLAT_TERMS = 2**16  # entries of a Gram matrix turned to float64 at a time
 ROW_BYTES = 2**29  # no more than this is kept as rows
 
 
@@ -78,7 +78,7 @@ class CrossProducts:
         if not len(rows):
             return
         self.rows.append(rows)
-        if self.n_pending > (FOLD_ROWS if self.sums else self.capacity):
+        if self.n_pending > self.capacity:
             self.fold()
 
     def fold(self) -> None:
@@ -89,9 +89,9 @@ class CrossProducts:
         if not self.sums:
             self.sums = [self._zeros(self.widths[s.row], self._width(s)) for s in self.strips]
         self.rows = []
-        for chunk in () if rows is None else rows.split(2 * FOLD_ROWS):
-            for strip, total in zip(self.strips, self.sums, strict=True):
-                total += self._of(chunk, strip.row).T @ self._run(chunk, strip)
+        for strip, total in zip(self.strips, self.sums, strict=True):
+            if rows is not None:
+                total += self._of(rows, strip.row).T @ self._run(rows, strip)
 
     def block(self, a: int, b: int) -> Tensor:
         """The sum of z_a z_b', (p, q) float64."""
@@ -222,6 +222,12 @@ def gram_inner(x: Tensor, y: Tensor, widths: Sequence[int]) -> Tensor:
 
 
 def flat_products(grams: Tensor) -> Tensor:
-    """Inner products of stacked matrices, (layers, n, m) -> (layers, layers) float64."""
-    flat = grams.flatten(1)
-    return (flat @ flat.T).double()
+    """Inner products of stacked matrices, (layers, n, m) -> (layers, layers) float64.
+
+    A million float32 terms in one sum would leave six digits, so they are summed in float64.
+    """
+    total = grams.new_zeros(len(grams), len(grams), dtype=torch.float64)
+    for part in grams.flatten(1).split(FLAT_TERMS, dim=1):
+        part = part.double()
+        total += part @ part.T
+    return total
