@@ -19,7 +19,7 @@ from bench_timing import Sizes, say, side_by_side
 from torch import Tensor
 
 import hf_repsim
-from hf_repsim.comparison import accumulate, compare, score
+from hf_repsim.comparison import accumulate, compare
 from hf_repsim.probe import Probe
 from hf_repsim.states import SpeechModel, load_model
 
@@ -72,12 +72,10 @@ def comparison(sizes: Sizes) -> dict:
     with model_folders(sizes.model) as folders:
         models = [load_model(folder) for folder in folders]
     clips = [_clips(model, probe) for model in models]
-    moments = accumulate(*models, probe=probe)
     jobs = {
         "two forward passes": lambda: _forward(models, clips),
         "accumulate": lambda: accumulate(*models, probe=probe),
         "compare, default measures": lambda: compare(*models, probe=probe),
-        "score alone, default measures": lambda: score(moments),
     }
     timings = side_by_side(jobs, sizes.repeats)
     rows = []
@@ -87,8 +85,7 @@ def comparison(sizes: Sizes) -> dict:
     n_layers, seconds = len(models[0].select(None)), sum(len(c[0]) for c in clips[0]) / 16000
     title = (
         f"compare {n_layers} x {n_layers} layers of a wav2vec2-base-shaped pair"
-        f" over its forward passes alone: {len(clips[0])} clips, {seconds:.0f} s of speech,"
-        f" {moments.n_frames} frames"
+        f" over its forward passes alone: {len(clips[0])} clips, {seconds:.0f} s of speech"
     )
     notes = [
         "Scoring takes the same time however long the audio: it counts less, the more is heard."
