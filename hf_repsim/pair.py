@@ -34,77 +34,87 @@ class Whitening:
         return self.into.shape[1]
 
 
-@dataclass(frozen=True)
 class Terms:
-    """Contractions that HSIC estimators are made of, about the origin; X is layer a, Y layer b.
+    """Contractions that HSIC estimators are made of, each computed when it is asked for.
 
-    Tables are (layers, layers) float64, or () for one pair; C is the sum of C_u = X_u'Y_u, S and
-    T the sums of x and y, s_u and t_u those of utterance u, M the sum of s_u t_u'. An entry that
-    names x has a twin with x and y exchanged.
+    Tables are (layers, layers) float64, about the origin; X is layer a, Y layer b; C is the sum
+    of C_u = X_u'Y_u over utterances u, S and T are the sums of x and y, s_u and t_u those of
+    utterance u, and M is the sum of s_u t_u'. What names x has a twin with x and y exchanged,
+    which is its transpose.
     """
 
-    powers: Tensor  # (5,) sums of the 0th to 4th powers of frames per utterance
-    cc: Tensor  # |C|^2
-    scs: Tensor  # S'C T
-    cm: Tensor  # <C, M>
-    mm: Tensor  # |M|^2
-    sms: Tensor  # S'M T
-    ss: Tensor  # |S|^2 |T|^2
-    x_norm: Tensor  # sum |x|^2
-    y_norm: Tensor  # sum |y|^2
-    x_total: Tensor  # |S|^2
-    y_total: Tensor  # |T|^2
-    x_sums: Tensor  # sum_u |s_u|^2
-    y_sums: Tensor  # sum_u |t_u|^2
-    norms: Tensor  # sum |x|^2 |y|^2
-    x_by_norm: Tensor  # S' sum x |y|^2
-    y_by_norm: Tensor  # T' sum y |x|^2
-    within: Tensor  # sum_u |C_u|^2
-    x_own: Tensor  # S' sum_u C_u t_u
-    y_own: Tensor  # T' sum_u C_u' s_u
-    own: Tensor  # sum_u s_u' C_u t_u
-    x_sum_norm: Tensor  # S' sum_u s_u |t_u|^2
-    y_sum_norm: Tensor  # T' sum_u t_u |s_u|^2
-    sum_norms: Tensor  # sum_u |s_u|^2 |t_u|^2
+    def __init__(self, moments: Moments) -> None:
+        t = self._totals = moments.totals
+        self._moments, n = moments, len(moments.widths)
+        self.powers = t.powers  # (5,) sums of the 0th to 4th powers of frames per utterance
+        total = moments.frames.dots(t.frames, t.frames)
+        self.x_total = total[:, None].expand(n, n)  # |S|^2
+        self.x_norm = t.frame_norms[:, None].expand(n, n)  # sum |x|^2
+        self.x_sums = t.utterance_norms[:, None].expand(n, n)  # sum_u |s_u|^2
+        self.y_total, self.y_norm, self.y_sums = self.x_total.T, self.x_norm.T, self.x_sums.T
+        self.norms = t.norms_by_norm  # sum |x|^2 |y|^2
+        self.within = t.within_utterance  # sum_u |C_u|^2
+        self.own = t.by_utterance_twice  # sum_u s_u' C_u t_u
+        self.sum_norms = t.sum_norms_twice  # sum_u |s_u|^2 |t_u|^2
 
-    @classmethod
-    def of(cls, moments: Moments) -> Terms:
-        """All pairs at once."""
-        t, frames, sums = moments.totals, moments.frames, moments.sums
-        n = len(moments.widths)
-        total = frames.dots(t.frames, t.frames)
+    @cached_property
+    def cc(self) -> Tensor:
+        """|C|^2."""
+        return self._moments.frames.inner(self._moments.frames)
 
-        def contract(table: Tensor) -> Tensor:  # (d, n) -> (n, n): S_a' of the rows of layer a
-            parts = (table * t.frames[:, None]).split(moments.widths)
-            return torch.stack([part.sum(0) for part in parts])
+    @cached_property
+    def scs(self) -> Tensor:
+        """S'C T."""
+        return self._moments.frames.bilinear(self._totals.frames)
 
-        by_norm, own = contract(t.by_norm), contract(t.by_utterance)
-        sum_norm = contract(t.sums_by_norm)
-        return cls(
-            powers=t.powers,
-            cc=frames.inner(frames),
-            scs=frames.bilinear(t.frames),
-            cm=frames.inner(sums),
-            mm=sums.inner(sums),
-            sms=sums.bilinear(t.frames),
-            ss=total[:, None] * total,
-            x_norm=t.frame_norms[:, None].expand(n, n),
-            y_norm=t.frame_norms.expand(n, n),
-            x_total=total[:, None].expand(n, n),
-            y_total=total.expand(n, n),
-            x_sums=t.utterance_norms[:, None].expand(n, n),
-            y_sums=t.utterance_norms.expand(n, n),
-            norms=t.norms_by_norm,
-            x_by_norm=by_norm,
-            y_by_norm=by_norm.T,
-            within=t.within_utterance,
-            x_own=own,
-            y_own=own.T,
-            own=t.by_utterance_twice,
-            x_sum_norm=sum_norm,
-            y_sum_norm=sum_norm.T,
-            sum_norms=t.sum_norms_twice,
-        )
+    @cached_property
+    def cm(self) -> Tensor:
+        """<C, M>."""
+        return self._moments.frames.inner(self._moments.sums)
+
+    @cached_property
+    def mm(self) -> Tensor:
+        """|M|^2."""
+        return self._moments.sums.inner(self._moments.sums)
+
+    @cached_property
+    def sms(self) -> Tensor:
+        """S'M T."""
+        return self._moments.sums.bilinear(self._totals.frames)
+
+    @cached_property
+    def x_by_norm(self) -> Tensor:
+        """S' sum x |y|^2."""
+        return self._with_total(self._totals.by_norm)
+
+    @cached_property
+    def x_own(self) -> Tensor:
+        """S' sum_u C_u t_u."""
+        return self._with_total(self._totals.by_utterance)
+
+    @cached_property
+    def x_sum_norm(self) -> Tensor:
+        """S' sum_u s_u |t_u|^2."""
+        return self._with_total(self._totals.sums_by_norm)
+
+    @property
+    def y_by_norm(self) -> Tensor:
+        """T' sum y |x|^2."""
+        return self.x_by_norm.T
+
+    @property
+    def y_own(self) -> Tensor:
+        """T' sum_u C_u' s_u."""
+        return self.x_own.T
+
+    @property
+    def y_sum_norm(self) -> Tensor:
+        """T' sum_u t_u |s_u|^2."""
+        return self.x_sum_norm.T
+
+    def _with_total(self, table: Tensor) -> Tensor:
+        parts = (table * self._totals.frames[:, None]).split(self._moments.widths)
+        return torch.stack([part.sum(0) for part in parts])
 
 
 class LayerMoments:
@@ -116,7 +126,22 @@ class LayerMoments:
         # a direction below this share of the largest is rounding: float32 squares keep 7 digits
         self.floor = max(1e-10, 32 * torch.finfo(moments.origin.dtype).eps)
         self._total = moments.totals.frames.split(moments.widths)[index]
-        self._block = moments.frames.block(index, index)
+        self._norm = moments.totals.frame_norms[index]
+        self._products, self._index = moments.frames, index
+
+    @cached_property
+    def trace(self) -> float:
+        """Sum of squared deviations over frames and features."""
+        return float(self._norm - self._total.square().sum() / self.n_frames)
+
+    @property
+    def constant(self) -> bool:
+        """Whether no feature varies over the probe."""
+        return not self.trace > 1e-12 * float(self._norm)
+
+    @cached_property
+    def _block(self) -> Tensor:
+        return self._products.block(self._index, self._index)
 
     @cached_property
     def scatter(self) -> Tensor:
@@ -124,19 +149,9 @@ class LayerMoments:
         return self._block - torch.outer(self._total, self._total / self.n_frames)
 
     @cached_property
-    def trace(self) -> float:
-        """Sum of squared deviations over frames and features."""
-        return float(self.scatter.trace())
-
-    @cached_property
     def live(self) -> Tensor:
         """Which features vary over the probe, (features,) bool."""
         return self.scatter.diagonal() > 1e-12 * self._block.diagonal()
-
-    @property
-    def constant(self) -> bool:
-        """Whether no feature varies over the probe."""
-        return not bool(self.live.any())
 
     @cached_property
     def full(self) -> Whitening:
@@ -213,6 +228,8 @@ class Scoring:
 
     def __init__(self, moments: Moments) -> None:
         self.moments = moments
+        if moments.frames.sums:
+            moments.frames.fold()  # else each block would multiply the last rows again
         self._layers: dict[int, LayerMoments] = {}
         self._hsic: dict[Callable, Tensor] = {}
 
@@ -230,7 +247,7 @@ class Scoring:
     @cached_property
     def terms(self) -> Terms:
         """HSIC terms of all pairs."""
-        return Terms.of(self.moments)
+        return Terms(self.moments)
 
     def hsic(self, estimator: Callable[[Terms], Tensor]) -> Tensor:
         """An estimator's (layers, layers) table, made once."""

@@ -8,7 +8,7 @@ here, out of sight. Products are taken in the dtype of the rows, sums in float64
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -94,26 +94,26 @@ class CrossProducts:
                 total += self._of(rows, strip.row).T @ self._run(rows, strip)
 
     def block(self, a: int, b: int) -> Tensor:
-        """The sum of z_a z_b', (p, q) float64."""
+        """The sum of z_a z_b', (p, q) float64; may be a view of the sums."""
         if a > b:
             return self.block(b, a).T
         index = next(i for i, s in enumerate(self.strips) if s.row == a and b in s)
-        strip = self.strips[index]
-        total = self._zeros(self.widths[a], self.widths[b])
-        if self.sums:
-            start = self.starts[b] - self.starts[strip.first]
-            total = self.sums[index][:, start : start + self.widths[b]].clone()
-        for rows in self.rows:
-            total += self._of(rows, a).T @ self._of(rows, b)
-        return total
+        start = self.starts[b] - self.starts[self.strips[index].first]
+        parts = [self.sums[index][:, start : start + self.widths[b]]] if self.sums else []
+        parts += [(self._of(rows, a).T @ self._of(rows, b)).double() for rows in self.rows]
+        return sum(parts[1:], parts[0]) if parts else self._zeros(self.widths[a], self.widths[b])
 
     def inner(self, other: CrossProducts) -> Tensor:
-        """<self_ab, other_ab> for every kept pair, (layers, layers) float64, 0 elsewhere."""
+        """<self_ab, other_ab> for every kept pair, (layers, layers) float64."""
+        mine, theirs = self._joined(), other._joined()
         if not self.sums and not other.sums:
-            return self._gram_inner(other)
+            empty = mine is None or theirs is None
+            return self._table() if empty else gram_inner(mine, theirs, self.widths)
         out = self._table()
-        for a, b, block, theirs in self._blocks_with(other):
-            out[a, b] = out[b, a] = (block * theirs).sum()
+        for i, strip in enumerate(self.strips):
+            block = self._strip_sum(i)
+            products = (block * (block if other is self else other._strip_sum(i))).sum(0)
+            self._spread(strip, products, out)
         return out
 
     def bilinear(self, vector: Tensor) -> Tensor:
@@ -125,12 +125,8 @@ class CrossProducts:
                 out += dots.T @ dots
         for strip, total in zip(self.strips, self.sums, strict=bool(self.sums)):
             across = vector[self.starts[strip.row] : self.starts[strip.row + 1]] @ total
-            along = across * vector[self.starts[strip.first] : self.starts[strip.last + 1]]
-            widths = self.widths[strip.first : strip.last + 1]
-            for b, part in enumerate(along.split(widths), strip.first):
-                out[strip.row, b] += part.sum()
-                if b != strip.row:
-                    out[b, strip.row] += part.sum()
+            along = vector[self.starts[strip.first] : self.starts[strip.last + 1]]
+            self._spread(strip, across * along, out)
         return out
 
     def dots(self, rows: Tensor, vectors: Tensor) -> Tensor:
@@ -187,16 +183,20 @@ class CrossProducts:
     def _zeros(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=torch.float64, device=self.device)
 
-    def _blocks_with(self, other: CrossProducts) -> Iterator[tuple[int, int, Tensor, Tensor]]:
-        for a, b in sorted(self.pairs):
-            block = self.block(a, b)
-            yield a, b, block, block if other is self else other.block(a, b)
+    def _strip_sum(self, index: int) -> Tensor:
+        strip = self.strips[index]
+        parts = [self.sums[index]] if self.sums else []
+        parts += [(self._of(r, strip.row).T @ self._run(r, strip)).double() for r in self.rows]
+        width = self.widths[strip.row], self._width(strip)
+        return sum(parts[1:], parts[0]) if parts else self._zeros(*width)
 
-    def _gram_inner(self, other: CrossProducts) -> Tensor:
-        mine, theirs = self._joined(), other._joined()
-        if mine is None or theirs is None:
-            return self._table()
-        return gram_inner(mine, theirs, self.widths)
+    def _spread(self, strip: Strip, products: Tensor, out: Tensor) -> None:
+        """Add the sums over each layer of a strip's (sum of q,) products to both of its entries."""
+        widths = self.widths[strip.first : strip.last + 1]
+        for b, part in enumerate(products.split(widths), strip.first):
+            out[strip.row, b] += part.sum()
+            if b != strip.row:
+                out[b, strip.row] += part.sum()
 
 
 def gram_inner(x: Tensor, y: Tensor, widths: Sequence[int]) -> Tensor:
