@@ -121,7 +121,7 @@ class CrossProducts:
         out = self._table()
         for rows in self.rows:
             for chunk in rows.split(GRAM_ROWS):
-                dots = self.dots(chunk.double(), vector)
+                dots = self.dots(chunk, vector.to(chunk.dtype)).double()
                 out += dots.T @ dots
         for strip, total in zip(self.strips, self.sums, strict=bool(self.sums)):
             across = vector[self.starts[strip.row] : self.starts[strip.row + 1]] @ total
