@@ -29,8 +29,8 @@ SECTIONS = {  # name -> module and function, loaded when asked for
     "memory": ("bench_models", "memory"),
     "peers": ("bench_sections", "peers"),
 }
-# as wide and deep as wav2vec2-base where frames are summed, but quick to run
-NARROW_FRONT = {"conv_dim": (64,) * 7, "intermediate_size": 768}
+# frames as wide as wav2vec2-base's from a model that is quick to run
+WIDE_AND_QUICK = {"conv_dim": (64,) * 7, "intermediate_size": 768, "num_hidden_layers": 4}
 TINY_MODEL = {
     "num_hidden_layers": 1,
     "hidden_size": 16,
@@ -52,7 +52,7 @@ FULL = Sizes(
     memory_seconds=160,
     memory_times=(1, 4, 16),
     model={},
-    memory_model=NARROW_FRONT,
+    memory_model=WIDE_AND_QUICK,
 )
 QUICK = Sizes(
     repeats=3,
@@ -66,7 +66,7 @@ QUICK = Sizes(
     memory_seconds=160,
     memory_times=(1, 4),
     model={"num_hidden_layers": 4},
-    memory_model=NARROW_FRONT | {"num_hidden_layers": 4},
+    memory_model=WIDE_AND_QUICK,
 )
 TINY = Sizes(
     repeats=1,
