@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hf_repsim.result import SimilarityResult
 
 DEMO_FOLDER = "hf-repsim-demo"
+_SHOWN_SKIPS = 5
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -239,10 +240,12 @@ def _report(
         print_rows(result.rows(), as_json=True)
     else:
         click.echo(result.table())
-    heard = result.provenance["probe"]
-    skipped = [*heard["skipped"], *result.provenance["too_short"]]
-    if skipped:
-        click.echo(f"{len(skipped)} utterances were left out; see provenance.json", err=True)
+    skipped = {skip["id"]: skip["reason"] for skip in result.provenance["probe"]["skipped"]}
+    skipped |= result.provenance["too_short"]
+    for utterance, reason in list(skipped.items())[:_SHOWN_SKIPS]:
+        click.echo(f"left out: utterance {utterance!r}: {reason}", err=True)
+    if len(skipped) > _SHOWN_SKIPS:
+        click.echo(f"left out: {len(skipped)} in all; the result's provenance has them", err=True)
     if not _any_value(result):
         click.echo("Error: no measure has a value for any pair of layers; see the notes", err=True)
     if output is not None:

@@ -7,6 +7,7 @@ import json
 import datasets
 import pytest
 from click.testing import CliRunner
+from clips import parquet, table
 
 from hf_repsim.cli import main
 from hf_repsim.measures import MEASURES
@@ -45,8 +46,8 @@ def test_a_saved_result_loads_plots_and_is_not_overwritten_unasked(model_folders
     folder = tmp_path / "out"
     compare = ("compare", model_folders["hubert-base"], *HEAR, "--measure", "linear_cka")
     run(*compare, "-o", folder)
-    table = datasets.load_dataset("parquet", data_files=f"{folder}/*.parquet", split="train")
-    assert len(table) == 16
+    rows = datasets.load_dataset("parquet", data_files=f"{folder}/*.parquet", split="train")
+    assert len(rows) == 16
     modes = {path.stat().st_mode for path in folder.iterdir()}
     assert len(modes) == 1, "safetensors alone writes files that only their owner can read"
     picture = run("plot", folder).stdout.strip()
@@ -56,6 +57,16 @@ def test_a_saved_result_loads_plots_and_is_not_overwritten_unasked(model_folders
     assert "hearing" not in refused.stderr
     run(*compare, "-o", folder, "--overwrite", "--no-sums")
     assert SimilarityResult.load(folder).moments is None
+
+
+def test_what_is_left_out_is_named_with_its_reason(model_folders, tmp_path):
+    columns = table(12)
+    for cell in columns["audio"][:7]:
+        cell["bytes"] = b"not audio"
+    probe = parquet(tmp_path, columns)
+    done = run("compare", model_folders["hubert-base"], "--probe", probe, "--measure", "linear_cka")
+    assert "left out: utterance '0.wav': cannot be decoded" in done.stderr
+    assert "left out: 7 in all" in done.stderr
 
 
 def test_layers_are_listed_from_the_configuration(model_folders):
