@@ -86,13 +86,12 @@ def heatmap(
 def profile(result: SimilarityResult, measure: str | Sequence[str] | None = None) -> Figure:
     """Similarity over depth: a line per measure, and its null as a dashed line.
 
-    Where both models have the same layers, each layer of x with the same layer of y; else each
-    layer of x with the layer of y that is most similar to it. Raises ValueError as ``heatmap``.
+    Of one model each layer with the next one, of two with the same layers each with the same one,
+    else each layer of x with the most similar layer of y. Raises ValueError as ``heatmap``.
     """
     measures = _measures(result, measure)
     layers = list(map(_layer, result.layers_x))
     width, height = min(7.0, max(3.0, 0.17 * len(layers))), 2.2
-    match = "same layer" if result.layers_x == result.layers_y else "most similar layer"
     heard = f" {result.counts()}." if result.counts() else ""
     with matplotlib.rc_context(_STYLE):
         sheet = Sheet(
@@ -103,7 +102,7 @@ def profile(result: SimilarityResult, measure: str | Sequence[str] | None = None
             above=0.08 + 0.16 * ((len(measures) + 1) // 2),
             title=_title(result),
             caption=[
-                f"Each layer with the {match} of the other model.{heard}",
+                f"Each layer with the {_match(result)}.{heard}",
                 f"Dashed: {NULL}.",
             ],
         )
@@ -253,14 +252,31 @@ def _draw_colour_bar(sheet: Sheet, norm: Normalize, label: str) -> None:
     axes.tick_params(labelsize=_NAME, length=1.5, width=0.5, pad=1.5)
 
 
+def _match(result: SimilarityResult) -> str:
+    """In words, which layer of y each layer of x is drawn with."""
+    if result.layers_x != result.layers_y:
+        return "most similar layer of the other model"
+    return "next one" if _one_model(result) else "same layer of the other model"
+
+
+def _one_model(result: SimilarityResult) -> bool:
+    models = result.provenance.get("models")
+    return isinstance(models, dict) and "x" in models and models["x"] == models.get("y")
+
+
 def _over_depth(result: SimilarityResult, measure: str) -> tuple[np.ndarray, np.ndarray]:
     """Per layer of x: the value with its match among the layers of y, and the null there."""
     values = result.matrix(measure)
     has_null = "null" in result.columns
     nulls = result.matrix(measure, "null") if has_null else np.full_like(values, np.nan)
     rows = np.arange(len(values))
-    if result.layers_x == result.layers_y:
-        match = rows
-    else:
+    if result.layers_x != result.layers_y:
         match = np.where(np.isnan(values), -np.inf, values).argmax(axis=1)
+    elif result.within:  # with itself a layer is 1; the last layer has no next one
+        values, nulls = (
+            np.pad(m, ((0, 0), (0, 1)), constant_values=np.nan) for m in (values, nulls)
+        )
+        match = rows + 1
+    else:
+        match = rows
     return values[rows, match], nulls[rows, match]

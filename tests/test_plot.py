@@ -128,6 +128,15 @@ def test_a_profile_takes_the_diagonal_where_layers_are_the_same():
     assert null.get_linestyle() == "--"
 
 
+def test_a_profile_of_one_model_takes_the_next_layer():
+    result = a_result(["a", "b"], ["a", "b"])
+    model = {"name": "m", "revision": "1"}
+    itself = SimilarityResult(result.columns, {"models": {"x": model, "y": dict(model)}})
+    values = profile(itself).axes[0].lines[0].get_ydata()
+    assert values[0] == result.matrix(result.measures[0])[0, 1]
+    assert np.isnan(values[1])
+
+
 def test_a_profile_takes_the_best_match_where_layers_differ():
     result = a_result(["a", "b"], ["c", "d", "e"])
     columns = result.columns | {"value": [0.1, 0.7, 0.3, math.nan, 0.2, math.nan]}
