@@ -272,11 +272,9 @@ def _over_depth(result: SimilarityResult, measure: str) -> tuple[np.ndarray, np.
     rows = np.arange(len(values))
     if result.layers_x != result.layers_y:
         match = np.where(np.isnan(values), -np.inf, values).argmax(axis=1)
-    elif result.within:  # with itself a layer is 1; the last layer has no next one
-        values, nulls = (
-            np.pad(m, ((0, 0), (0, 1)), constant_values=np.nan) for m in (values, nulls)
-        )
-        match = rows + 1
+    elif _one_model(result):  # with itself a layer is 1; the last layer has no next one
+        last = np.full((len(values), 1), np.nan)
+        values, nulls, match = np.hstack([values, last]), np.hstack([nulls, last]), rows + 1
     else:
         match = rows
     return values[rows, match], nulls[rows, match]
