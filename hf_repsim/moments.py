@@ -127,7 +127,7 @@ class Moments:
 
         Args:
             frames_x: layer -> (frames of all utterances, one after the other, features).
-            frames_y: the same of the second model, frame by frame beside x; None when `within`.
+            frames_y: the same of the second model, row by row beside x; None when `within`.
             counts: frames of each utterance.
 
         Raises:
@@ -135,25 +135,25 @@ class Moments:
                 not finite (the layer and the utterance's position are named).
         """
         rows = self._rows(frames_x, frames_y, sum(counts))
-        counts = [count for count in counts if count]
-        if not counts:
+        if not (counts := [count for count in counts if count]):
             return
         sums = torch.stack([part.sum(0) for part in rows.split(counts)])
         self._refuse_non_finite(sums)
-        norms = self.frames.dots(rows, rows)
+        within = sum(gram_inner(part, part, self.widths) for part in rows.split(counts))
+        norms = self.frames.norms(rows)
         own = torch.cat(
             [self.frames.dots(part, s) for part, s in zip(rows.split(counts), sums, strict=True)]
         )
-        sum_norms = self.frames.dots(sums, sums)
+        by_norm, by_utterance = (rows.T @ torch.cat([norms, own], 1)).double().split(len(within), 1)
+        sum_norms = self.frames.norms(sums)
         lengths = torch.tensor(counts, dtype=torch.float64, device=rows.device)
-        within = sum(gram_inner(part, part, self.widths) for part in rows.split(counts))
         self.totals += Totals(
             powers=torch.stack([(lengths**k).sum() for k in range(5)]),
             frames=sums.double().sum(0),
             frame_norms=norms.double().sum(0),
             utterance_norms=sum_norms.double().sum(0),
-            by_norm=(rows.T @ norms).double(),
-            by_utterance=(rows.T @ own).double(),
+            by_norm=by_norm,
+            by_utterance=by_utterance,
             sums_by_norm=(sums.T @ sum_norms).double(),
             norms_by_norm=(norms.T @ norms).double(),
             by_utterance_twice=(own.T @ own).double(),
@@ -253,7 +253,11 @@ class Moments:
                 f"a layer has {wrong[0]} frames where the utterances have {n_frames}; "
                 "put all layers on one clock first: states.frames(grid, cells)"
             )
-        return torch.cat([part.to(self.origin.dtype) for part in parts], dim=1) - self.origin
+        rows = self.origin.new_empty(n_frames, sum(self.widths))
+        views = rows.split(self.widths, 1), self.origin.split(self.widths)
+        for part, row, origin in zip(parts, *views, strict=True):
+            torch.sub(part.to(origin), origin, out=row)
+        return rows
 
     def _refuse_non_finite(self, sums: Tensor) -> None:
         for name, part in zip(self.layer_names, sums.split(self.widths, dim=1), strict=True):

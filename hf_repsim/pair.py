@@ -47,7 +47,7 @@ class Terms:
         t = self._totals = moments.totals
         self._moments, n = moments, len(moments.widths)
         self.powers = t.powers  # (5,) sums of the 0th to 4th powers of frames per utterance
-        total = moments.frames.dots(t.frames, t.frames)
+        total = moments.frames.norms(t.frames)
         self.x_total = total[:, None].expand(n, n)  # |S|^2
         self.x_norm = t.frame_norms[:, None].expand(n, n)  # sum |x|^2
         self.x_sums = t.utterance_norms[:, None].expand(n, n)  # sum_u |s_u|^2

@@ -129,10 +129,15 @@ class CrossProducts:
             self._spread(strip, across * along, out)
         return out
 
-    def dots(self, rows: Tensor, vectors: Tensor) -> Tensor:
-        """Layer by layer, the inner product of rows with vectors, (n, layers)."""
-        products = (rows * vectors).split(self.widths, dim=-1)
-        return torch.stack([part.sum(-1) for part in products], dim=-1)
+    def dots(self, rows: Tensor, vector: Tensor) -> Tensor:
+        """Layer by layer, the inner product of each row with a vector, (n, layers)."""
+        layers = zip(rows.split(self.widths, -1), vector.split(self.widths), strict=True)
+        return torch.stack([part @ own for part, own in layers], -1)
+
+    def norms(self, rows: Tensor) -> Tensor:
+        """Layer by layer, the squared norm of each row, (n, layers)."""
+        parts = rows.split(self.widths, -1)
+        return torch.stack([torch.linalg.vector_norm(part, dim=-1) for part in parts], -1).square()
 
     def __add__(self, other: CrossProducts) -> CrossProducts:
         merged = CrossProducts(self.widths, self.pairs, self.device)
