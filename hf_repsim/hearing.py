@@ -37,9 +37,12 @@ class Hearing:
     @property
     def grid(self) -> FrameClock:
         """The clock of the slowest layer."""
+        return slowest_clock(layer.clock for layer in self._chosen)
+
+    @property
+    def _chosen(self) -> list[Layer]:
         chosen = [self.x.layers[name] for name in self.layers_x]
-        chosen += [self.y.layers[name] for name in self.layers_y] if self.y else []
-        return slowest_clock(layer.clock for layer in chosen)
+        return chosen + ([self.y.layers[name] for name in self.layers_y] if self.y else [])
 
     def about(self, heeds: Sequence[Heed]) -> Moments:
         """Empty moments about the mean of some frames.
@@ -62,9 +65,7 @@ class Hearing:
 
     def first(self, heeds: Iterator[Heed]) -> Iterator[Heed]:
         """The first utterances of a stream: enough for a mean, few enough for memory."""
-        layers = [self.x.layers[n] for n in self.layers_x]
-        layers += [self.y.layers[n] for n in self.layers_y] if self.y else []
-        frames_left = ROW_BYTES // 2 // (4 * sum(layer.n_features for layer in layers))
+        frames_left = ROW_BYTES // 2 // (4 * sum(layer.n_features for layer in self._chosen))
         utterances_left = PILOT_UTTERANCES
         for heed in heeds:
             yield heed
