@@ -1,0 +1,128 @@
+"""The command line: tables or JSON on stdout, progress and warnings on stderr.
+
+Exit status: 0 done, 1 could not, 2 wrong usage. What is heavy is imported by the command that
+needs it, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hf_repsim import __version__
+from hf_repsim.cli.compare import compare
+from hf_repsim.cli.options import loading, writable
+from hf_repsim.terminal import Command, Group, errors, print_rows, quiet
+
+DEMO_FOLDER = "hf-repsim-demo"
+_HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(
+    cls=Group,
+    context_settings=_HELP,
+    example="hf-repsim demo\n"
+    "hf-repsim layers openai/whisper-base\n"
+    "hf-repsim compare facebook/wav2vec2-base facebook/hubert-base-ls960 \\\n"
+    "    --probe openslr/librispeech_asr:clean:test --max-utterances 500 -o w2v2-vs-hubert",
+)
+@click.version_option(__version__, prog_name="hf-repsim")
+def main() -> None:
+    """What do the layers of a speech model know, and how do they differ from another model's?"""
+
+
+main.add_command(compare)
+
+
+@main.command(cls=Command, example="hf-repsim layers facebook/wav2vec2-base")
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="Print rows as JSON instead of a table.")
+@loading
+def layers(model: str, as_json: bool, **options: Any) -> None:
+    """List the layers of MODEL with their features and milliseconds per frame.
+
+    Reads its configuration only, no weights.
+    """
+    with errors():
+        from hf_repsim.states import check_model
+
+        table = check_model(model, **options).values()
+    rows = [
+        {
+            "layer": layer.name,
+            "hidden_states": layer.hidden_state,
+            "module": layer.module_path,
+            "features": layer.n_features,
+            "ms_per_frame": round(1000 * layer.clock.hop_seconds, 4),
+            "first_frame_ms": round(1000 * layer.clock.offset_seconds, 4),
+            "default": layer.default,
+        }
+        for layer in table
+    ]
+    print_rows(rows, as_json=as_json)
+
+
+@main.command(cls=Command, example="hf-repsim measures --json | jq .[].name")
+@click.option("--json", "as_json", is_flag=True, help="Print rows as JSON instead of a table.")
+def measures(as_json: bool) -> None:
+    """List the similarity measures: what each is, where it is from, what leaves it alone."""
+    from hf_repsim.measures import MEASURES
+
+    rows = [
+        {
+            "name": m.name,
+            "default": m.default,
+            "definition": m.definition,
+            "source": m.source,
+            "invariant_to": sorted(m.invariances),
+            "symmetric": m.symmetric,
+            "range": list(m.range),
+        }
+        for m in MEASURES.values()
+    ]
+    if as_json:
+        return print_rows(rows, as_json=as_json)
+    for row in rows:
+        mark = " (default)" if row["default"] else ""
+        invariant = ", ".join(row["invariant_to"]) + ("" if row["symmetric"] else "; not symmetric")
+        click.echo(f"{row['name']}{mark}\n  {row['definition']}\n  {row['source']}")
+        click.echo(f"  invariant to {invariant}")
+
+
+@main.command(cls=Command, example="hf-repsim plot result --measure svcca -o svcca.pdf")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--kind", default="heatmap", show_default=True, help="heatmap or profile.")
+@click.option("--measure", "measures", multiple=True, metavar="NAME", help="May be repeated.")
+@click.option("-o", "--output", type=click.Path(path_type=Path),
+              help="PNG, PDF or SVG file.  [default: FOLDER/KIND.png]")  # fmt: skip
+def plot(folder: Path, *, kind: str, measures: tuple[str, ...], output: Path | None) -> None:
+    """Draw a saved result."""
+    with errors():
+        from hf_repsim.plot import save_figure
+        from hf_repsim.storage import load_result
+
+        result = load_result(folder, moments=False)
+        output = output or folder / f"{kind}.png"
+        save_figure(result.plot(kind, list(measures) or None), output)
+    click.echo(output)
+
+
+@main.command(cls=Command, example="hf-repsim demo")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=DEMO_FOLDER,
+              show_default=True, help="Folder for the result.")  # fmt: skip
+def demo(output: Path) -> None:
+    """Compare a small speech model before and after training, on the package's own speech.
+
+    Needs no network. Takes under a minute on two cores.
+    """
+    with errors():
+        from hf_repsim import demo as shown
+
+        check = writable(output, overwrite=True)
+        with quiet():
+            result = shown.compare_models(progress=True)
+        click.echo(result.table("blocked_cka"))
+        picture = shown.save(result, check)
+    click.echo(f"\n{shown.reading(result)}\n\nPicture: {picture}\nResult:  {output}")

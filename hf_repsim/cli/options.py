@@ -1,0 +1,78 @@
+"""What several commands share: options that load models and hear a probe, and checks of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def option(*names: str, **options: Any) -> Callable:
+    """An option that shows its default, if it has one."""
+    return click.option(*names, show_default=options.get("default") is not None, **options)
+
+
+def together(*options: Callable) -> Callable:
+    """Several options as one decorator, in the order in which `--help` shows them."""
+
+    def decorate(command: Callable) -> Callable:
+        for one in reversed(options):
+            command = one(command)
+        return command
+
+    return decorate
+
+
+loading = together(
+    click.option("--trust-remote-code", is_flag=True, help="Run code of the model's author."),
+    click.option("--allow-pickle", is_flag=True, help="Read weights that are not safetensors."),
+)
+probing = together(
+    option(
+        "--probe",
+        "probe_text",
+        metavar="DATASET[:CONFIG][:SPLIT]",
+        help="Hub dataset, folder or parquet file that is heard.  [default: the package's speech]",
+    ),
+    option("--max-utterances", type=click.IntRange(1), help="Hear the first so many only."),
+    option("--max-seconds", type=click.FloatRange(0, min_open=True), help="... so many seconds."),
+    option("--audio-column", help="Where the audio is, if the features do not tell."),
+    option("--on-bad", type=click.Choice(["skip", "raise"]), default="skip",
+           help="What to do about audio that does not decode."),
+)  # fmt: skip
+measuring = option(
+    "--measure",
+    "measures",
+    multiple=True,
+    metavar="NAME",
+    help="See `hf-repsim measures`; may be repeated.  [default: four of them]",
+)
+
+
+def chosen_measures(names: tuple[str, ...]) -> list[str]:
+    """Names of measures, checked; an unknown one is wrong usage."""
+    from hf_repsim.comparison import choose_measures
+
+    try:
+        return choose_measures(names or None)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def chosen_probe(options: dict[str, Any]) -> Any:
+    """The probe that the options of `probing` describe."""
+    from hf_repsim.probe import Probe
+
+    chosen = ("max_utterances", "max_seconds", "audio_column", "on_bad")
+    limits = {name: options[name] for name in chosen}
+    text = options["probe_text"]
+    return Probe.embedded(**limits) if text is None else Probe.parse(text, **limits)
+
+
+def writable(folder: Path, *, overwrite: bool) -> Path:
+    """The folder, absolute, once it is sure that a result can be saved there."""
+    from hf_repsim.storage import check_writable
+
+    return check_writable(folder, exist_ok=overwrite)

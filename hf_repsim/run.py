@@ -1,0 +1,122 @@
+"""Run: a folder of training checkpoints, ours or any that transformers' Trainer left.
+
+Checkpoints are the folders `checkpoint-STEP`. Epochs and error rates are what the Trainer wrote to
+`trainer_state.json`; what was trained, on what and how is in `run.json`, which only our own runs
+have.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+RECORD = "run.json"
+STATE = "trainer_state.json"
+RECORD_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class RunCheckpoint:
+    """One checkpoint of a run; rates are per character or word said, nan where not measured."""
+
+    step: int
+    epoch: float
+    folder: Path
+    wer: float
+    cer: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder of training checkpoints."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """Open a run.
+
+        Raises:
+            FileNotFoundError: there is no such folder, or it has no checkpoint.
+            ValueError: `run.json` is not readable, or was written by a newer version.
+        """
+        run = cls(Path(folder).expanduser())
+        if not run.folder.is_dir():
+            raise FileNotFoundError(f"there is no folder {run.folder}")
+        if not run._steps:
+            raise FileNotFoundError(
+                f"{run.folder} is no run: it has no folder checkpoint-STEP with a config.json"
+            )
+        _ = run.record
+        return run
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What `run.json` says; empty for a run that is not ours."""
+        path = self.folder / RECORD
+        if not path.is_file():
+            return {}
+        record = _read_object(path)
+        if record.get("schema_version") != RECORD_SCHEMA:
+            raise ValueError(
+                f"{path} has schema_version {record.get('schema_version')!r}, and this hf_repsim "
+                f"reads {RECORD_SCHEMA}; update it: pip install -U hf_repsim"
+            )
+        return record
+
+    @property
+    def label(self) -> str:
+        """What tables and figures call it: the label it was trained under, else its folder."""
+        return str(self.record.get("label") or self.folder.resolve().name)
+
+    @property
+    def seed(self) -> int | None:
+        """Seed of weights and data order; None if nobody wrote it down."""
+        seed = self.record.get("seed")
+        return seed if isinstance(seed, int) else None
+
+    @cached_property
+    def checkpoints(self) -> list[RunCheckpoint]:
+        """All checkpoints, the earliest first."""
+        return [self._checkpoint(step) for step in self._steps]
+
+    @cached_property
+    def _steps(self) -> list[int]:
+        found = [re.fullmatch(r"checkpoint-(\d+)", path.name) for path in self.folder.iterdir()]
+        steps = sorted(int(match[1]) for match in found if match)
+        return [s for s in steps if (self.folder / f"checkpoint-{s}" / "config.json").is_file()]
+
+    @cached_property
+    def log(self) -> dict[int, dict[str, float]]:
+        """Step -> the numbers that the Trainer logged there (loss, epoch, eval_wer, ...)."""
+        # the last checkpoint's state has the whole log; the folder's own is written at the end
+        folders = [self.folder / f"checkpoint-{step}" for step in self._steps] + [self.folder]
+        log: dict[int, dict[str, float]] = {}
+        for path in (folder / STATE for folder in folders):
+            entries = _read_object(path).get("log_history", []) if path.is_file() else []
+            for entry in entries:
+                log.setdefault(int(entry["step"]), {}).update(entry)
+        return log
+
+    def _checkpoint(self, step: int) -> RunCheckpoint:
+        logged = self.log.get(step, {})
+        epoch, wer, cer = (
+            float(logged.get(name, math.nan)) for name in ("epoch", "eval_wer", "eval_cer")
+        )
+        epoch = 0.0 if step == 0 else epoch
+        return RunCheckpoint(step, epoch, self.folder / f"checkpoint-{step}", wer, cer)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not readable as JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} should hold a JSON object, not a {type(found).__name__}")
+    return found
