@@ -6,6 +6,7 @@ import importlib
 import io
 import json
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,8 @@ import torch
 from datasets import Audio, load_dataset
 from huggingface_hub import ModelCard
 from transformers import AutoModelForCTC, AutoProcessor
+
+from hf_repsim.probe import Probe
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "hf_repsim" / "assets"
@@ -94,6 +97,42 @@ def test_probe_is_an_audio_dataset():
     files = str(ASSETS / "probe.parquet")
     stream = load_dataset("parquet", data_files=files, split="train", streaming=True)
     assert stream.features["audio"] == Audio(sampling_rate=16000)
+
+
+@cache
+def digit_rows() -> list[dict]:
+    return pq.read_table(ASSETS / "digits.parquet").to_pylist()
+
+
+def test_digits_are_said_twice_by_each_of_sixteen_voices():
+    said = Counter((row["text"], row["speaker_id"]) for row in digit_rows())
+    assert (len(said), set(said.values())) == (10 * 16, {2})
+    assert len({row["audio"]["bytes"] for row in digit_rows()}) == 320
+
+
+def test_digits_are_the_lines_of_the_script_that_made_them():
+    said = [(row["text"], row["speaker_id"]) for row in digit_rows()]
+    assert said == [(line.text, line.speaker) for line in script("make_digits").digit_lines()]
+
+
+def test_digits_are_heard_through_a_probe():
+    utterances = next(Probe(ASSETS / "digits.parquet").batches(320)).utterances
+    eighth = utterances[7]
+    assert (eighth.id, eighth.speaker, eighth.text) == ("digit-007", "en-us+m1", "seven")
+    for utterance in utterances:
+        assert (utterance.rate, utterance.samples.ndim) == (16000, 1)
+        assert utterance.samples.std() > 0.002 and 0.25 < len(utterance.samples) / 16000 < 0.8
+
+
+def test_a_digit_has_more_frames_of_40_ms_than_ctc_needs():
+    for row in digit_rows():
+        n_frames = soundfile.info(io.BytesIO(row["audio"]["bytes"])).frames // 640
+        doubled = sum(map(str.__eq__, row["text"], row["text"][1:]))
+        assert n_frames > len(row["text"]) + doubled, row["id"]
+
+
+def test_digits_are_small_enough_for_a_package():
+    assert (ASSETS / "digits.parquet").stat().st_size < 2 * MEGABYTE
 
 
 @pytest.mark.parametrize("name", ["demo-untrained", "demo-trained"])
