@@ -128,6 +128,12 @@ class LayerMoments:
         self._total = moments.totals.frames.split(moments.widths)[index]
         self._norm = moments.totals.frame_norms[index]
         self._products, self._index = moments.frames, index
+        self._origin = moments.origin.split(moments.widths)[index]
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """Mean of each feature, (features,) float64."""
+        return self._origin.double() + self._total / self.n_frames
 
     @cached_property
     def trace(self) -> float:

@@ -110,3 +110,7 @@ def regression_r2(x, y):
     x, y = centred(x), centred(y)
     fitted = y @ np.linalg.lstsq(y, x, rcond=None)[0]
     return np.linalg.norm(fitted) ** 2 / np.linalg.norm(x) ** 2
+
+
+def flat_pearson(x, y):
+    return abs(np.corrcoef(x.ravel(), y.ravel())[0, 1])

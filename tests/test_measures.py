@@ -21,6 +21,11 @@ CHANGES = {
 }
 
 
+def layers_for(name, p, q, **options):
+    """Related layers, of one width for a measure that needs it."""
+    return related_layers(p, p if MEASURES[name].equal_widths else q, **options)
+
+
 def oracle(name, x, y, counts):
     if name == "blocked_cka":
         return oracles.blocked_cka(x, y, np.repeat(np.arange(len(counts)), counts))
@@ -30,7 +35,7 @@ def oracle(name, x, y, counts):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("widths", [(9, 9), (12, 5), (4, 11)])
 def test_a_measure_equals_its_textbook_formula(name, widths):
-    x, y, counts = related_layers(*widths)
+    x, y, counts = layers_for(name, *widths)
     assert value(name, x, y, counts) == pytest.approx(oracle(name, x, y, counts), rel=1e-10)
 
 
@@ -38,7 +43,7 @@ def test_a_measure_equals_its_textbook_formula(name, widths):
 @pytest.mark.parametrize("mean", [1.0, 1e2, 1e4])
 def test_means_of_many_standard_deviations_cost_no_precision(name, mean):
     # utterances of one length: there the origin, itself rounded to float32, cancels
-    x, y, counts = related_layers(9, 7, counts=[15] * 8)
+    x, y, counts = layers_for(name, 9, 7, counts=[15] * 8)
     x, y = ((z + mean * z.std(0)).astype(np.float32) for z in (x, y))
     expected = oracle(name, x.astype(np.float64), y.astype(np.float64), counts)
     assert value(name, x, y, counts) == pytest.approx(expected, abs=1e-6)
@@ -55,7 +60,7 @@ def test_a_layer_is_wholly_similar_to_itself(name):
 @pytest.mark.parametrize("side", ["x", "y"])
 def test_a_measure_is_invariant_to_what_it_declares_and_to_nothing_else(name, change, side):
     measure = MEASURES[name]
-    x, y, counts = related_layers(9, 7, spread=1.0)
+    x, y, counts = layers_for(name, 9, 7, spread=1.0)
     before = value(name, x, y, counts)
     changed = (CHANGES[change](x), y) if side == "x" else (x, CHANGES[change](y))
     moved = abs(value(name, *changed, counts) - before)
@@ -65,7 +70,7 @@ def test_a_measure_is_invariant_to_what_it_declares_and_to_nothing_else(name, ch
 
 @pytest.mark.parametrize("name", NAMES)
 def test_exchanging_the_models_transposes_a_symmetric_measure_and_no_other(name):
-    x, y, counts = related_layers(9, 7)
+    x, y, counts = layers_for(name, 9, 7)
     moved = abs(value(name, x, y, counts) - value(name, y, x, counts))
     assert moved < 1e-10 if MEASURES[name].symmetric else moved > 1e-3
 
@@ -74,14 +79,14 @@ def test_exchanging_the_models_transposes_a_symmetric_measure_and_no_other(name)
 def test_values_stay_in_the_declared_range(name):
     low, high = MEASURES[name].range
     for seed in range(5):
-        x, y, counts = related_layers(6, 11, seed=seed)
+        x, y, counts = layers_for(name, 6, 11, seed=seed)
         assert low <= value(name, x, y, counts) <= high + 1e-12
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("p", "q", "n"), [(20, 20, 400), (30, 12, 100), (8, 40, 2000)])
 def test_the_null_is_what_independent_frames_give(name, p, q, n):
-    pairs = []
+    pairs, q = [], p if MEASURES[name].equal_widths else q
     for seed in range(12):
         rng = np.random.default_rng(seed)
         x, y = rng.standard_normal((n, p)), rng.standard_normal((n, q))
@@ -124,6 +129,31 @@ def test_a_regression_on_as_many_dimensions_as_frames_is_refused():
     rng = np.random.default_rng(0)
     with pytest.raises(Undefined, match="30 frames for 29 dimensions of y"):
         value("regression_r2", rng.standard_normal((30, 4)), rng.standard_normal((30, 40)), [30])
+
+
+def test_flattening_is_refused_for_layers_of_different_widths():
+    x, y, counts = related_layers(9, 7)
+    with pytest.raises(Undefined, match="matches unit with unit, and the layers have 9 and 7"):
+        value("flat_pearson", x, y, counts)
+
+
+def test_flattening_loses_a_layer_whose_units_change_places_and_cka_does_not():
+    x, _, counts = related_layers(9, 7)
+    exchanged = x[:, np.random.default_rng(1).permutation(9)]
+    assert value("flat_pearson", x, exchanged, counts) < 0.5
+    assert value("linear_cka", x, exchanged, counts) == pytest.approx(1)
+
+
+def test_what_the_means_of_units_alone_give_is_the_null_of_flattening():
+    measured, expected = [], []
+    means = 3 * np.random.default_rng(99).standard_normal((2, 16))
+    for seed in range(12):
+        x, y = np.random.default_rng(seed).standard_normal((2, 400, 16)) + means[:, None]
+        pair = Scoring(moments_of(x, y, [40] * 10)).pair("x", "y")
+        measured.append(MEASURES["flat_pearson"].compute(pair))
+        expected.append(MEASURES["flat_pearson"].null(pair))
+    assert np.mean(expected) > 0.05
+    assert np.mean(measured) == pytest.approx(np.mean(expected), rel=0.02)
 
 
 def test_too_few_utterances_or_frames_are_refused():

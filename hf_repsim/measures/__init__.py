@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hf_repsim.measures import cca, cka, nulls
+from hf_repsim.measures import cca, cka, flat, nulls
 from hf_repsim.measures.procrustes import procrustes
 from hf_repsim.pair import PairMoments, Undefined
 
@@ -29,6 +29,7 @@ class Measure:
         symmetric: exchanging x and y does not matter.
         range: smallest and largest value.
         ranks: pair -> dimensions of x and y that entered, None where all did.
+        equal_widths: refused for layers of different numbers of features.
         default: part of a run that names no measure.
     """
 
@@ -43,6 +44,7 @@ class Measure:
     symmetric: bool = True
     range: tuple[float, float] = (0.0, 1.0)
     ranks: Callable[[PairMoments], tuple[int | None, int | None]] | None = None
+    equal_widths: bool = False
     default: bool = False
 
 
@@ -142,6 +144,16 @@ _ALL = (
         invariances_y=LINEAR,
         symmetric=False,
         ranks=cca.regression_ranks,
+    ),
+    Measure(
+        name="flat_pearson",
+        label="flattened Pearson",
+        definition="|r| of all activations of X and of Y as one column each, not centred by unit",
+        source="code of Ollerenshaw et al. 2021, for layers of an LSTM or Transformer over training",
+        compute=flat.flat_pearson,
+        null=flat.unit_means,
+        invariances=frozenset({"scaling"}),
+        equal_widths=True,
     ),
 )
 MEASURES: dict[str, Measure] = {measure.name: measure for measure in _ALL}
