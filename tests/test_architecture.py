@@ -26,7 +26,9 @@ LEVELS = {
     **dict.fromkeys(("families", "model_files", "checkpoint", "speech_model", "states"), 1),
     **dict.fromkeys(("ctc", "run", "frames"), 1),
     **dict.fromkeys(("hearing", "listening", "comparison", "trajectory", "training", "claims"), 2),
+    **dict.fromkeys(("trajectory_runs", "convergence", "run_statistics", "indicators"), 2),
     **dict.fromkeys(("plot", "sheet", "trajectory_plot", "report", "experiment", "demo"), 3),
+    **dict.fromkeys(("trajectory_panels", "trajectory_layers"), 3),
     **dict.fromkeys(("cli", "terminal", "__main__"), 4),
 }
 CORE_LIBRARIES = {"torch", "numpy"}
