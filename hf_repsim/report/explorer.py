@@ -1,0 +1,92 @@
+"""The numbers behind the page's explorer: a matrix per checkpoint, means over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hf_repsim.measures import MEASURES
+from hf_repsim.table import printable
+
+if TYPE_CHECKING:
+    import pandas
+
+    from hf_repsim.result import SimilarityResult
+
+# the other comparisons are in the figures; all of them would triple the page
+VIEWS = ("final", "self")
+_NEEDED = ("run", "encoder", "variant", "seed", "step", "epoch", "cer", "against")
+_DIGITS = 3
+
+
+def explorer(result: SimilarityResult, *, without: Sequence[str] = ()) -> dict[str, Any]:
+    """Matrices of every encoder and variant, JSON-able; runs named in `without` do not count.
+
+    "measures" maps names to labels; each of "subjects" has "name", "seeds", and per checkpoint
+    "steps", "epochs", "cer"; its "views" map "final" and "self" to the layers "x" and "y", the
+    "pairs" of their indices, and per measure "values", a row per checkpoint with a number per pair.
+    None stands where no seed has a value.
+
+    Raises ValueError if a column is missing, or if no row can be shown.
+    """
+    missing = [name for name in _NEEDED if name not in result.columns]
+    if missing:
+        raise ValueError(
+            f"the table has no column {', '.join(missing)}; a report is made of trajectories: "
+            "hf-repsim trajectory RUN"
+        )
+    frame = result.to_pandas()
+    frame = frame[frame["against"].isin(VIEWS) & ~frame["run"].isin(without)]
+    if frame.empty:
+        raise ValueError(
+            f"no row is against {' or '.join(VIEWS)} in a run that learnt; a report shows those"
+        )
+    shown = frame["measure"].unique()
+    parts = frame.groupby(["encoder", "variant"], sort=False)
+    return {
+        "measures": {name: measure_label(name) for name in shown},
+        "subjects": [_subject(" ".join(filter(None, names)), part) for names, part in parts],
+    }
+
+
+def measure_label(name: str) -> str:
+    """How a measure is written for readers; a name that has no entry, as it is."""
+    return MEASURES[name].label if name in MEASURES else printable(name)
+
+
+def _subject(name: str, part: pandas.DataFrame) -> dict[str, Any]:
+    clock = part.drop_duplicates(["run", "step"]).groupby("step")[["epoch", "cer"]].mean()
+    steps = clock.index.to_list()
+    return {
+        "name": printable(name),
+        "seeds": sorted(int(seed) for seed in part["seed"].dropna().unique()),
+        "steps": steps,
+        "epochs": _numbers(clock["epoch"]),
+        "cer": _numbers(clock["cer"]),
+        "views": {
+            against: _view(rows, steps) for against, rows in part.groupby("against", sort=False)
+        },
+    }
+
+
+def _view(rows: pandas.DataFrame, steps: Sequence[int]) -> dict[str, Any]:
+    pairs = rows[["layer_x", "layer_y"]].drop_duplicates()
+    x, y = (list(dict.fromkeys(pairs[side])) for side in ("layer_x", "layer_y"))
+    keys = list(pairs.itertuples(index=False, name=None))
+    means = rows.groupby(["measure", "step", "layer_x", "layer_y"])["value"].mean()
+    values = {}
+    for measure in rows["measure"].unique():
+        table = means[measure].unstack(["layer_x", "layer_y"]).reindex(index=steps, columns=keys)
+        values[measure] = [_numbers(row) for row in table.to_numpy()]
+    return {
+        "x": [printable(name) for name in x],
+        "y": [printable(name) for name in y],
+        "pairs": [[x.index(a), y.index(b)] for a, b in keys],
+        "values": values,
+    }
+
+
+def _numbers(values: Sequence[float]) -> list[float | None]:
+    return [round(float(v), _DIGITS) if np.isfinite(v) else None for v in values]
