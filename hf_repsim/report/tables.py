@@ -110,7 +110,7 @@ def _statement(verdicts: Sequence[Verdict]) -> str:
             [
                 f"{text(measure_label(verdict.measure))} {note}",
                 _number(verdict.estimate),
-                f"{_number(verdict.low)} to {_number(verdict.high)}",
+                f'<span class="n">{_number(verdict.low)} to {_number(verdict.high)}</span>',
                 _bar(verdict, scale),
                 ", ".join(map(_number, verdict.values)) or _NONE,
                 _outcome(verdict),

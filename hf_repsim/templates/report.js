@@ -55,8 +55,8 @@
 
   function build() {
     const { x, y, pairs } = view();
-    const left = 14 + 7 * Math.max(...x.map((name) => shortened(name).length));
-    const below = 14 + 7 * Math.max(...y.map((name) => shortened(name).length));
+    const left = 14 + 8.5 * Math.max(...x.map((name) => shortened(name).length));
+    const below = 14 + 8.5 * Math.max(...y.map((name) => shortened(name).length));
     const svg = clear(at("map"), left + CELL * y.length + 4, CELL * x.length + below);
     const pattern = draw(draw(svg, "defs", {}), "pattern",
       { id: "hatch", width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" });
@@ -91,7 +91,7 @@
       }
       const colour = mix((value - low) / (high - low));
       rect.setAttribute("fill", `rgb(${colour})`);
-      const bright = colour[0] * 0.3 + colour[1] * 0.59 + colour[2] * 0.11 > 130;
+      const bright = colour[0] * 0.3 + colour[1] * 0.59 + colour[2] * 0.11 > 100;
       label.setAttribute("class", `value ${bright ? "dark" : "light"}`);
       label.textContent = value.toFixed(2);
     });
