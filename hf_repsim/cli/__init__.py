@@ -14,6 +14,8 @@ import click
 from hf_repsim import __version__
 from hf_repsim.cli.compare import compare
 from hf_repsim.cli.options import loading, writable
+from hf_repsim.cli.train import train
+from hf_repsim.cli.trajectory import trajectory
 from hf_repsim.terminal import Command, Group, errors, print_rows, quiet
 
 DEMO_FOLDER = "hf-repsim-demo"
@@ -34,6 +36,8 @@ def main() -> None:
 
 
 main.add_command(compare)
+main.add_command(train)
+main.add_command(trajectory)
 
 
 @main.command(cls=Command, example="hf-repsim layers facebook/wav2vec2-base")
@@ -93,7 +97,9 @@ def measures(as_json: bool) -> None:
 
 @main.command(cls=Command, example="hf-repsim plot result --measure svcca -o svcca.pdf")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--kind", default="heatmap", show_default=True, help="heatmap or profile.")
+@click.option("--kind", default="heatmap", show_default=True,
+              help="heatmap or profile; of a trajectory also change, convergence, steps, adjacent, "
+              "ends, variants or error.")  # fmt: skip
 @click.option("--measure", "measures", multiple=True, metavar="NAME", help="May be repeated.")
 @click.option("-o", "--output", type=click.Path(path_type=Path),
               help="PNG, PDF or SVG file.  [default: FOLDER/KIND.png]")  # fmt: skip
