@@ -136,6 +136,12 @@ def choose_measures(names: Sequence[str] | None) -> list[str]:
     return names
 
 
+def versions() -> dict[str, str]:
+    """Versions of Python, of this package and of those that the numbers depend on."""
+    packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"hf_repsim": __version__, "python": platform.python_version(), **packages}
+
+
 def _row(measure: Measure, pair: PairMoments) -> dict[str, Any]:
     row = {"value": float("nan"), "null": float("nan"), "rank_x": None, "rank_y": None}
     row |= {"n_frames": pair.n_frames, "n_utterances": pair.n_utterances, "note": ""}
@@ -155,7 +161,6 @@ def _row(measure: Measure, pair: PairMoments) -> dict[str, Any]:
 
 def _provenance(hearing: Hearing, probe: Probe, accelerator: Accelerator) -> dict[str, Any]:
     x, grid = hearing.x, hearing.grid
-    packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {
         "models": {"x": x.provenance(), "y": (hearing.y or x).provenance()},
         "probe": probe.provenance() | hearing.heard.summary(),
@@ -163,7 +168,7 @@ def _provenance(hearing: Hearing, probe: Probe, accelerator: Accelerator) -> dic
         "clock": {"hop_ms": 1000 * grid.hop_seconds, "offset_ms": 1000 * grid.offset_seconds},
         "device": str(accelerator.device),
         "n_processes": accelerator.num_processes,
-        "versions": {"hf_repsim": __version__, "python": platform.python_version(), **packages},
+        "versions": versions(),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 

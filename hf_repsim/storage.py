@@ -28,6 +28,7 @@ TABLE = "similarity.parquet"
 PROVENANCE = "provenance.json"
 MOMENTS = "moments.safetensors"
 CARD = "README.md"
+PARTS = "parts"  # what a trajectory has computed so far, kept beside its result
 
 _MAX_JSON_BYTES = 64 * 2**20
 _MAX_ROWS = 4_000_000
@@ -120,7 +121,7 @@ def _check_replaceable(folder: Path, exist_ok: bool) -> None:
             f"{folder} is not empty; choose another folder, or replace the result in it: "
             "--overwrite (exist_ok=True)"
         )
-    if names and not names & {TABLE, PROVENANCE}:
+    if names and not names & {TABLE, PROVENANCE, PARTS}:
         raise FileExistsError(
             f"{folder} is not empty and holds no earlier result, so nothing in it is replaced; "
             "choose another folder"
