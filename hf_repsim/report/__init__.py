@@ -15,9 +15,11 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from hf_repsim.convergence import why_lost
 from hf_repsim.report.explorer import explorer
 from hf_repsim.report.sections import figures_section, origin_section, reading_section, text
 from hf_repsim.report.tables import runs_section, verdicts_section
+from hf_repsim.trajectory_runs import runs_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,11 +52,12 @@ def write_report(
         title: of the page.
         reading: sentences that say what the verdicts come to.
 
-    Raises ValueError if the table is not one of trajectories.
+    Runs that the claims leave out, because they learnt nothing, are named and left out here too.
+    Raises ValueError if the table is not one of trajectories, or if no run learnt anything.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    lost = [str(run.get("label")) for run in runs if run.get("collapsed")]
+    lost = {run.label: why for run in runs_of(result) if (why := why_lost(run))}
     style, script = _template("report.css"), _template("report.js")
     page = Template(_template("report.html")).substitute(
         title=text(title),
@@ -64,7 +67,7 @@ def write_report(
         script_hash=_hash(script),
         data=_json(explorer(result, without=lost)),
         reading=reading_section(reading),
-        runs=runs_section(runs),
+        runs=runs_section(runs, lost),
         verdicts=verdicts_section(verdicts),
         figures=figures_section(figures),
         origin=origin_section(result),

@@ -17,26 +17,19 @@ if TYPE_CHECKING:
 
 # the other comparisons are in the figures; all of them would triple the page
 VIEWS = ("final", "self")
-_NEEDED = ("run", "encoder", "variant", "seed", "step", "epoch", "cer", "against")
 _DIGITS = 3
 
 
 def explorer(result: SimilarityResult, *, without: Sequence[str] = ()) -> dict[str, Any]:
     """Matrices of every encoder and variant, JSON-able; runs named in `without` do not count.
 
-    "measures" maps names to labels; each of "subjects" has "name", "seeds", and per checkpoint
-    "steps", "epochs", "cer"; its "views" map "final" and "self" to the layers "x" and "y", the
-    "pairs" of their indices, and per measure "values", a row per checkpoint with a number per pair.
-    None stands where no seed has a value.
+    "measures" maps names to labels; each of "subjects" has "name", "n_runs" and "views", which map
+    "final" and "self" to, per checkpoint, "steps", "epochs" and "cer"; to the layers "x" and "y",
+    the "pairs" of their indices, and per measure "values", a row per checkpoint with a number per
+    pair. None stands where no run has a value.
 
-    Raises ValueError if a column is missing, or if no row can be shown.
+    Raises ValueError if no row can be shown.
     """
-    missing = [name for name in _NEEDED if name not in result.columns]
-    if missing:
-        raise ValueError(
-            f"the table has no column {', '.join(missing)}; a report is made of trajectories: "
-            "hf-repsim trajectory RUN"
-        )
     frame = result.to_pandas()
     frame = frame[frame["against"].isin(VIEWS) & ~frame["run"].isin(without)]
     if frame.empty:
@@ -57,21 +50,17 @@ def measure_label(name: str) -> str:
 
 
 def _subject(name: str, part: pandas.DataFrame) -> dict[str, Any]:
-    clock = part.drop_duplicates(["run", "step"]).groupby("step")[["epoch", "cer"]].mean()
-    steps = clock.index.to_list()
+    views = part.groupby("against", sort=False)
     return {
         "name": printable(name),
-        "seeds": sorted(int(seed) for seed in part["seed"].dropna().unique()),
-        "steps": steps,
-        "epochs": _numbers(clock["epoch"]),
-        "cer": _numbers(clock["cer"]),
-        "views": {
-            against: _view(rows, steps) for against, rows in part.groupby("against", sort=False)
-        },
+        "n_runs": part["run"].nunique(),
+        "views": {against: _view(rows) for against, rows in views},
     }
 
 
-def _view(rows: pandas.DataFrame, steps: Sequence[int]) -> dict[str, Any]:
+def _view(rows: pandas.DataFrame) -> dict[str, Any]:
+    clock = rows.drop_duplicates(["run", "step"]).groupby("step")[["epoch", "cer"]].mean()
+    steps = clock.index.to_list()
     pairs = rows[["layer_x", "layer_y"]].drop_duplicates()
     x, y = (list(dict.fromkeys(pairs[side])) for side in ("layer_x", "layer_y"))
     keys = list(pairs.itertuples(index=False, name=None))
@@ -81,6 +70,9 @@ def _view(rows: pandas.DataFrame, steps: Sequence[int]) -> dict[str, Any]:
         table = means[measure].unstack(["layer_x", "layer_y"]).reindex(index=steps, columns=keys)
         values[measure] = [_numbers(row) for row in table.to_numpy()]
     return {
+        "steps": steps,
+        "epochs": _numbers(clock["epoch"]),
+        "cer": _numbers(clock["cer"]),
         "x": [printable(name) for name in x],
         "y": [printable(name) for name in y],
         "pairs": [[x.index(a), y.index(b)] for a, b in keys],

@@ -25,19 +25,21 @@ _VERDICTS = ("Measure", "Estimate", "95 % interval", "", "Per seed", "Outcome")
 _NONE = "–"
 
 
-def runs_section(runs: Sequence[Mapping[str, Any]]) -> str:
-    """A row per run, then what they were trained and measured on."""
-    rows = [[text(cell) for cell in _run_cells(run)] for run in runs]
+def runs_section(runs: Sequence[Mapping[str, Any]], lost: Mapping[str, str]) -> str:
+    """A row per run, then what they were trained and measured on; `lost` says why by label."""
+    rows = [[text(cell) for cell in _run_cells(run, lost)] for run in runs]
     data = dict.fromkeys(line for run in runs for line in _data_lines(run.get("data") or {}))
     lines = "".join(f"<li>{text(line)}</li>\n" for line in data)
     return f"{_table('Runs', _RUNS, rows)}\n<ul>\n{lines}</ul>"
 
 
-def _run_cells(run: Mapping[str, Any]) -> list[object]:
+def _run_cells(run: Mapping[str, Any], lost: Mapping[str, str]) -> list[object]:
     train = (run.get("data") or {}).get("train") or {}
     remarks = [] if run.get("finished", True) else ["not finished"]
     if run.get("collapsed"):
-        remarks.append("collapsed: not in the explorer")
+        remarks.append("collapsed")
+    if run.get("label") in lost:
+        remarks.append(f"left out: {lost[run['label']]}")
     return [
         run.get("encoder") or _NONE,
         run.get("variant") or "as it is",

@@ -120,7 +120,7 @@
   }
 
   function paintCurve() {
-    const { steps, epochs, cer } = subject();
+    const { steps, epochs, cer } = view();
     const values = rows().map((row) => row[state.pair]);
     const low = Math.min(0, ...values.filter((value) => value !== null));
     const across = (i) => 30 + (280 * i) / Math.max(steps.length - 1, 1);
@@ -140,7 +140,7 @@
   }
 
   function say() {
-    const { steps, epochs, cer, seeds } = subject(), { x, y, pairs } = view();
+    const { steps, epochs, cer, x, y, pairs } = view(), runs = subject().n_runs;
     const [i, j] = pairs[state.pair], value = rows()[state.step][state.pair];
     const error = cer[state.step] === null ? "not measured" : `${(100 * cer[state.step]).toFixed(1)} %`;
     const when = `epoch ${number(epochs[state.step], 2)}, step ${steps[state.step]}, CER ${error}`;
@@ -148,7 +148,7 @@
     at("step").setAttribute("aria-valuetext", when);
     at("pair").setAttribute("aria-live", state.timer ? "off" : "polite");
     at("pair").textContent = `${x[i]} and ${y[j]}: ${value === null ? "refused" : value.toFixed(3)}` +
-      ` (${data.measures[state.measure]}, ${seeds.length === 1 ? "1 seed" : `${seeds.length} seeds`})`;
+      ` (${data.measures[state.measure]}, ${runs === 1 ? "1 run" : `${runs} runs`})`;
     at("map").setAttribute("aria-label", `Similarity of layers, ${subject().name}, ${when}. Arrow keys choose a pair.`);
     const { corner } = cells[state.pair];
     frame.setAttribute("x", corner.x);
@@ -164,22 +164,27 @@
   }
 
   function go(step) {
-    state.step = Math.min(Math.max(step, 0), subject().steps.length - 1);
+    state.step = Math.min(Math.max(step, 0), view().steps.length - 1);
     at("step").value = state.step;
     paint();
     choose(state.pair);
   }
 
-  function show() {
+  // keep what was chosen where this encoder has it, else take what comes first
+  function settle() {
     const views = Object.keys(subject().views);
     if (!views.includes(state.against)) state.against = views[0];
     const measures = Object.keys(view().values);
     if (!measures.includes(state.measure)) state.measure = measures[0];
     state.pair = Math.min(state.pair, view().pairs.length - 1);
+  }
+
+  function show() {
+    settle();
     options(at("subject"), data.subjects.map((one, i) => [i, one.name]), state.subject);
-    options(at("against"), views.map((name) => [name, VIEWS[name].name]), state.against);
-    options(at("measure"), measures.map((name) => [name, data.measures[name]]), state.measure);
-    at("step").max = subject().steps.length - 1;
+    options(at("against"), Object.keys(subject().views).map((name) => [name, VIEWS[name].name]), state.against);
+    options(at("measure"), Object.keys(view().values).map((name) => [name, data.measures[name]]), state.measure);
+    at("step").max = view().steps.length - 1;
     build();
     go(state.step);
   }
@@ -192,7 +197,7 @@
 
   function play() {
     if (state.timer) { stop(); say(); return; }
-    const end = () => state.step >= subject().steps.length - 1;
+    const end = () => state.step >= view().steps.length - 1;
     if (end()) go(0);
     at("play").textContent = "Pause";
     state.timer = setInterval(() => { if (end()) { stop(); say(); } else go(state.step + 1); }, MILLISECONDS);
@@ -215,8 +220,9 @@
     if (found >= 0) state.subject = found;
     if (asked.has("against")) state.against = asked.get("against");
     if (asked.has("measure")) state.measure = asked.get("measure");
-    const after = subject().steps.filter((step) => step < Number(asked.get("step")));
-    state.step = after.length; // the checkpoint of that step, or the next one
+    settle();
+    const before = view().steps.filter((step) => step < Number(asked.get("step")));
+    state.step = before.length; // the checkpoint of that step, or the next one
     return true;
   }
 
