@@ -8,6 +8,7 @@ that there are weights of a kind that may be loaded.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 from collections.abc import Iterable
@@ -41,8 +42,8 @@ class Checkpoint:
             build = getattr(cls, "_from_config", None) or cls.from_config
             return self._layers_of(build(self.config))
 
-    def load(self) -> tuple[nn.Module, str, dict[str, Layer]]:
-        """Return the model's tower (float32, eval mode), its path, and the model's layers.
+    def load(self) -> tuple[nn.Module, dict[str, Layer]]:
+        """Return the whole model (float32, eval mode) and those of its layers that have weights.
 
         Raises:
             ValueError: If weights that the tower reads are missing or do not fit.
@@ -62,9 +63,12 @@ class Checkpoint:
             )
         except Exception as error:  # a truncated file, a pickle that runs code, a wrong shape, ...
             raise ValueError(f"the weights of {self.files.name} do not load: {error}") from error
-        tower = tower_path(self.family, module)
-        self._refuse_missing(tower, info["missing_keys"])
-        return module.get_submodule(tower).eval(), tower, self._layers_of(module)
+        missing = info["missing_keys"]
+        self._refuse_missing(tower_path(self.family, module), missing)
+        layers = self._layers_of(module)
+        if self.family.head and any(key.startswith(f"{self.family.head}.") for key in missing):
+            layers.pop("logits", None)  # a head that was not saved says nothing
+        return module.eval(), layers
 
     def revision(self) -> str:
         """Return what identifies the model: the Hub's commit, or a hash of the folder's files."""
@@ -88,7 +92,7 @@ class Checkpoint:
         import transformers
 
         named = (self.config.architectures or ["AutoModel"])[0]
-        found = getattr(transformers, named, None)
+        found = getattr(importlib.import_module(self.family.home), named, None)
         if isinstance(self.config, getattr(found, "config_class", None) or ()):
             return found
         if getattr(self.config, "auto_map", None) and not self.trust_remote_code:
@@ -141,6 +145,7 @@ def find_checkpoint(
     try:
         described = json.loads((files.folder / "config.json").read_text(encoding="utf-8"))
         family = find_family(described.get("model_type"))
+        importlib.import_module(family.home)  # tells transformers of model types that it lacks
     except (AttributeError, ValueError) as error:
         raise ValueError(f"{files.name} cannot be compared: {error}") from error
     if trust_remote_code and files.commit:

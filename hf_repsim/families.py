@@ -1,7 +1,7 @@
 """What each family of speech models does differently from the generic path, as data.
 
 ``FAMILIES`` is the whole of it: no other module asks what kind of model it has. A model of a new
-family needs one entry here and a tiny configuration in ``tests/conftest.py``; a user's own model
+family needs one entry here and a tiny configuration in ``tests/tiny_models.py``; a user's own model
 needs ``FAMILIES.append(Family(...))``.
 """
 
@@ -11,6 +11,7 @@ import fnmatch
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from torch import nn
@@ -18,6 +19,7 @@ from torch import nn
 from hf_repsim.clock import FrameClock
 
 Configs = tuple[Any, Any]  # the model's configuration and its feature extractor
+Hidden = tuple[str, str, int]  # an entry of `hidden_states`: name, module in the tower, width
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,9 @@ class Family:
     blocks: str  # the list of blocks whose outputs are the hidden states
     front_end: Callable[[Any, Any], tuple[FrameClock, ...]]  # clocks of its stages; last: blocks'
     convs: str | None = None  # the list of front-end stages, where these are layers of their own
+    hidden: Callable[[Any], tuple[Hidden, ...]] | None = None  # where not those of the blocks
+    head: str | None = None  # of the whole model: makes logits of the last states of the tower
+    home: str = "transformers"  # has the classes; importing it makes the model types known
     final: Callable[[Any], str | None] = lambda config: None  # the norm whose output is `final`
     padding: bool | str = True  # of the extractor: to the longest of the batch, or a strategy
     window: Callable[[Any, Any], int | None] = lambda config, extractor: None  # samples, if fixed
@@ -85,13 +90,31 @@ def _whisper_window(config: Any, extractor: Any) -> int:
     return taken
 
 
-def _speech2text_front_end(config: Any, extractor: Any) -> tuple[FrameClock, ...]:
-    # Kaldi filter banks: 25 ms every 10 ms, and only where the window is wholly within the audio.
+def _filter_bank_convs(
+    extractor: Any, kernels: Sequence[int], strides: Sequence[int]
+) -> tuple[FrameClock, ...]:
+    # Filter banks: 25 ms every 10 ms, and only where the window is wholly within the audio.
     clocks = [FrameClock.waveform(extractor.sampling_rate).then(kernel=400, stride=160)]
-    for kernel in config.conv_kernel_sizes:
+    for kernel, stride in zip(kernels, strides, strict=True):
         padding = (kernel // 2, kernel // 2)
-        clocks.append(clocks[-1].then(kernel=kernel, stride=2, padding=padding))
-    return tuple(clocks)
+        clocks.append(clocks[-1].then(kernel=kernel, stride=stride, padding=padding))
+    return tuple(clocks[1:])
+
+
+def _speech2text_front_end(config: Any, extractor: Any) -> tuple[FrameClock, ...]:
+    kernels = config.conv_kernel_sizes
+    return _filter_bank_convs(extractor, kernels, (2,) * len(kernels))
+
+
+def _ctc_front_end(config: Any, extractor: Any) -> tuple[FrameClock, ...]:
+    return _filter_bank_convs(extractor, config.conv_kernel, config.conv_stride)
+
+
+def _conv_and_lstm_layers(config: Any) -> tuple[Hidden, ...]:
+    hidden = [(f"conv.{i}", f"conv_layers.{i}", n) for i, n in enumerate(config.conv_dim)]
+    for i in range(getattr(config, "num_lstm_layers", 0)):
+        hidden.append((f"lstm.{i}", f"lstm_layers.{i}", 2 * config.lstm_dim))
+    return tuple(hidden)
 
 
 def _speech2text_min_samples(config: Any, extractor: Any) -> int:
@@ -115,6 +138,7 @@ FAMILIES: list[Family] = [
             config.feat_extract_norm == "layer" and extractor.return_attention_mask
         ),
         harmless_missing=("masked_spec_embed",),
+        head="lm_head",
     ),
     Family(
         model_types=("whisper",),
@@ -135,6 +159,29 @@ FAMILIES: list[Family] = [
         final=lambda config: "layer_norm",
         min_samples=_speech2text_min_samples,
         optional_packages=("torchaudio",),
+    ),
+    Family(
+        model_types=("cnn_ctc", "lstm_ctc"),
+        tower="",
+        inputs=("input_values", "attention_mask"),
+        blocks="conv_layers",
+        front_end=_ctc_front_end,
+        hidden=_conv_and_lstm_layers,
+        padding_exact=lambda config, extractor: extractor.return_attention_mask,
+        head="lm_head",
+        home="hf_repsim.ctc",
+    ),
+    Family(
+        model_types=("speech2text_ctc",),
+        tower="",
+        inputs=("input_values", "attention_mask"),
+        blocks="encoder.layers",
+        front_end=_speech2text_front_end,
+        convs="encoder.conv.gates",
+        final=lambda config: "encoder.layer_norm",
+        padding_exact=lambda config, extractor: extractor.return_attention_mask,
+        head="lm_head",
+        home="hf_repsim.ctc",
     ),
 ]
 
@@ -166,6 +213,17 @@ def tower_path(family: Family, module: nn.Module) -> str:
     return next(path for path, part in module.named_modules() if part is tower)
 
 
+def find_head(family: Family, module: nn.Module) -> nn.Module | None:
+    """Return the part of a whole model that makes logits of the tower's last states, if it has one.
+
+    The adapters of some models come between the two, with a clock of their own: their heads are
+    not for us.
+    """
+    if family.head is None or getattr(module.config, "add_adapter", False):
+        return None
+    return getattr(module, family.head, None)
+
+
 def layer_table(family: Family, module: nn.Module, configs: Configs) -> dict[str, Layer]:
     """Return the layers of a model in the order in which audio passes them.
 
@@ -187,11 +245,20 @@ def layer_table(family: Family, module: nn.Module, configs: Configs) -> dict[str
         for i, (clock, width) in enumerate(zip(clocks, config.conv_dim, strict=True)):
             fields = {"n_features": width, "clock": clock, "default": False, "channels_first": True}
             table.append(layer(f"conv.{i}", f"{family.convs}.{i}", **fields))
-    table.append(layer("encoder.0", f"{family.blocks}.0 (input)", 0))
-    for i in range(len(module.get_submodule(prefix).get_submodule(family.blocks))):
-        table.append(layer(f"encoder.{i + 1}", f"{family.blocks}.{i}", i + 1))
+    if family.hidden:
+        stages = zip_longest(family.hidden(config), clocks, fillvalue=clocks[-1])
+        for i, ((name, path, width), clock) in enumerate(stages):
+            table.append(layer(name, path, i, n_features=width, clock=clock))
+    else:
+        table.append(layer("encoder.0", f"{family.blocks}.0 (input)", 0))
+        for i in range(len(module.get_submodule(prefix).get_submodule(family.blocks))):
+            table.append(layer(f"encoder.{i + 1}", f"{family.blocks}.{i}", i + 1))
     if family.final(config):
         table.append(layer("final", family.final(config)))
+    if (head := find_head(family, module)) is not None:
+        table.append(
+            Layer("logits", None, family.head, head.out_features, clocks[-1], default=False)
+        )
     return {layer.name: layer for layer in table}
 
 

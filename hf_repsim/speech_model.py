@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from hf_repsim.checkpoint import find_checkpoint
-from hf_repsim.families import Family, Layer, select_layers
+from hf_repsim.families import Family, Layer, find_head, select_layers, tower_path
 
 
 @dataclass
@@ -30,6 +30,7 @@ class SpeechModel:
     family: Family = field(repr=False)
     architecture: str = ""  # class that the checkpoint was loaded with
     padding_exact: bool | None = None  # None: not tried yet; only some families ever try
+    head: nn.Module | None = field(default=None, repr=False)  # last states of the tower -> logits
 
     @property
     def needs(self) -> int:
@@ -52,6 +53,8 @@ class SpeechModel:
 
     def submodule(self, layer: Layer) -> nn.Module:
         """Return the module whose output a layer is (for encoder.0: whose input)."""
+        if layer.module_path == self.family.head:
+            return self.head
         path = layer.module_path.removesuffix(" (input)")
         return self.module.get_submodule(path.removeprefix(f"{self.tower}."))
 
@@ -99,18 +102,21 @@ def load_model(
     checkpoint = find_checkpoint(
         name, revision=revision, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle
     )
-    module, tower, layers = checkpoint.load()
+    whole, layers = checkpoint.load()
+    tower = tower_path(checkpoint.family, whole)
+    head = find_head(checkpoint.family, whole) if "logits" in layers else None
     return SpeechModel(
         name=checkpoint.files.name,
         revision=checkpoint.revision(),
         model_type=checkpoint.config.model_type,
-        module=module.to(device),
+        module=whole.get_submodule(tower).to(device),
         tower=tower,
         processor=checkpoint.extractor,
         rate=checkpoint.extractor.sampling_rate,
         layers=layers,
         family=checkpoint.family,
         architecture=(checkpoint.config.architectures or ["AutoModel"])[0],
+        head=head and head.to(device),
     )
 
 

@@ -224,14 +224,13 @@ def _forward(
     model: SpeechModel, waveforms: list[np.ndarray], names: list[str]
 ) -> list[dict[str, Tensor]]:
     """States per waveform from one forward pass, cut to the frames that are of audio."""
-    device = next(model.module.parameters()).device
     made = model.processor(
         waveforms,
         sampling_rate=model.rate,
         padding=model.family.padding,
         return_tensors="pt",
     )
-    inputs = {name: made[name].to(device) for name in model.family.inputs if name in made}
+    inputs = {n: made[n].to(model.module.device) for n in model.family.inputs if n in made}
     indices = [model.layers[name].hidden_state for name in names]
     hooked = [model.layers[name] for name in names if model.layers[name].hidden_state is None]
     with torch.no_grad(), _exact_float32(), _recorded(model, hooked) as states:
@@ -240,6 +239,8 @@ def _forward(
             output_hidden_states=any(i is not None for i in indices),
             return_dict=True,
         )
+        if any(layer.module_path == model.family.head for layer in hooked):
+            model.head(output.last_hidden_state)  # its hook keeps what it says
     for name, index in zip(names, indices, strict=True):
         if index is not None:
             states[name] = output.hidden_states[index]
@@ -281,8 +282,7 @@ def _recorded(model: SpeechModel, layers: list[Layer]) -> Iterator[dict[str, Ten
 
     try:
         for layer in layers:
-            part = model.submodule(layer)
-            handles.append(part.register_forward_hook(recorder(layer)))
+            handles.append(model.submodule(layer).register_forward_hook(recorder(layer)))
         yield outputs
     finally:
         for handle in handles:

@@ -13,11 +13,18 @@ from hf_repsim.audio import AudioBatch, Utterance
 from hf_repsim.clock import slowest_clock
 from hf_repsim.states import TooShort, _forward, _may_pad, extract, load_model, too_short
 
+EXACT = ("wav2vec2-stable", "hubert-stable", "wavlm-stable", "whisper", "cnn-ctc", "lstm-ctc",
+         "transformer-ctc")  # fmt: skip
 AWKWARD = (560, 561, 719, 720, 721, 16000, 47999)
 
 
 def single(batch: AudioBatch, i: int) -> AudioBatch:
     return AudioBatch(batch.utterances[i : i + 1])
+
+
+def hidden_layers(model) -> list[str]:
+    """The layers that are entries of `hidden_states`, in order."""
+    return [name for name, layer in model.layers.items() if layer.hidden_state is not None]
 
 
 def plain_transformers(folder: str, samples: np.ndarray):
@@ -33,7 +40,7 @@ def plain_transformers(folder: str, samples: np.ndarray):
     inputs = {model.main_input_name: made[model.main_input_name]}
     with torch.no_grad():
         output = model(**inputs, output_hidden_states=True)
-    n_frames = output.hidden_states[0].shape[1]
+    n_frames = output.hidden_states[-1].shape[1]
     if type(extractor).__name__ == "WhisperFeatureExtractor":
         n_frames = model._get_feat_extract_output_lengths(made["attention_mask"].sum()).item()
     return output.hidden_states, output.last_hidden_state, n_frames
@@ -44,18 +51,20 @@ def test_frames_are_as_many_as_the_real_model_gives(model_folders, speech_model,
     batch = noise(n)
     states = extract(speech_model, batch)
     _, _, expected = plain_transformers(model_folders[variant], batch.utterances[0].samples)
-    assert {len(s[0]) for s in states.states.values()} == {expected}
-    assert speech_model.layers["encoder.0"].clock.n_frames(n) == expected
+    last = hidden_layers(speech_model)[-1]
+    assert len(states.states[last][0]) == speech_model.layers[last].clock.n_frames(n) == expected
 
 
 def test_states_are_those_of_transformers(model_folders, speech_model, variant):
     batch = noise(16000)
     states = extract(speech_model, batch)
     hidden, last, n = plain_transformers(model_folders[variant], batch.utterances[0].samples)
-    for i, layer in enumerate(hidden[:-1]):
-        torch.testing.assert_close(states.states[f"encoder.{i}"][0], layer[0, :n])
+    names = hidden_layers(speech_model)
+    for name, layer in zip(names[:-1], hidden[:-1], strict=True):
+        own = states.states[name][0]
+        torch.testing.assert_close(own, layer[0, : states.clocks[name].n_frames(16000)])
     if "adapter" not in variant:  # there the last hidden state is the adapter's
-        final = states.states.get("final", states.states[f"encoder.{len(hidden) - 1}"])
+        final = states.states.get("final", states.states[names[-1]])
         torch.testing.assert_close(final[0], last[0, :n])
 
 
@@ -94,7 +103,7 @@ def test_the_self_check_catches_a_family_that_calls_padding_exact_and_is_wrong(s
     assert not _may_pad(replace(speech_model, family=wrong, padding_exact=None))
 
 
-@pytest.mark.parametrize("variant", ["wav2vec2-stable", "hubert-stable", "wavlm-stable", "whisper"])
+@pytest.mark.parametrize("variant", EXACT)
 def test_near_lengths_share_a_pass_where_that_is_exact(speech_model, monkeypatch):
     extract(speech_model, noise(5000, 16000))  # the self-check is behind us
     sizes = []
@@ -121,7 +130,7 @@ def test_elsewhere_only_equal_lengths_share_a_pass(speech_model, monkeypatch):
 
 def test_frames_are_centred_where_the_clock_says_to_half_a_hop(speech_model, monkeypatch):
     """A click is loudest, on average, in the frame whose centre it is at."""
-    name = "conv.6" if "conv.6" in speech_model.layers else "encoder.0"
+    name = "conv.6" if "conv.6" in speech_model.layers else hidden_layers(speech_model)[0]
     clock = speech_model.layers[name].clock
     t = clock.n_frames(32000) // 2
     quiet = noise(32000).utterances[0].samples
@@ -168,7 +177,7 @@ def test_audio_beyond_the_window_is_heard_in_windows_on_the_same_clock(speech_mo
 
 def test_audio_at_another_rate_is_heard_at_the_rate_of_the_model(speech_model):
     batch = AudioBatch((noise(16000, rate=8000).utterances[0],))
-    assert extract(speech_model, batch, ["encoder.0"]).n_samples == (32000,)
+    assert extract(speech_model, batch).n_samples == (32000,)
 
 
 def test_frames_of_all_layers_meet_on_the_slowest_clock(speech_model):
@@ -181,14 +190,15 @@ def test_frames_of_all_layers_meet_on_the_slowest_clock(speech_model):
     assert {name: f.shape for name, f in frames.items()} == {
         name: (n, layer.n_features) for name, layer in speech_model.layers.items()
     }
-    last = states.states["encoder.0"][1][cells[1].start : cells[1].stop]
-    torch.testing.assert_close(frames["encoder.0"][-len(cells[1]) :], last)
+    name = hidden_layers(speech_model)[-1]
+    last = states.states[name][1][cells[1].start : cells[1].stop]
+    torch.testing.assert_close(frames[name][-len(cells[1]) :], last)
 
 
 def test_states_are_plain_float32_tensors_and_the_model_stays_as_it_was(speech_model):
     hooks = {k: len(m._forward_hooks) for k, m in speech_model.module.named_modules()}
     before = {k: v.clone() for k, v in speech_model.module.state_dict().items()}
-    state = extract(speech_model, noise(9000), ["*"]).states["encoder.1"][0]
+    state = extract(speech_model, noise(9000), ["*"]).states[hidden_layers(speech_model)[1]][0]
     assert (state.dtype, state.requires_grad, state.is_inference()) == (torch.float32, False, False)
     assert hooks == {k: len(m._forward_hooks) for k, m in speech_model.module.named_modules()}
     torch.testing.assert_close(speech_model.module.state_dict(), before, rtol=0, atol=0)
@@ -212,8 +222,9 @@ def test_hooks_are_gone_after_an_error(speech_model, monkeypatch):
 
 
 def test_only_what_is_asked_for_is_kept(speech_model):
-    states = extract(speech_model, noise(9000), ["encoder.[01]"])
-    assert list(states.states) == list(states.clocks) == ["encoder.0", "encoder.1"]
+    wanted = hidden_layers(speech_model)[:2]
+    states = extract(speech_model, noise(9000), wanted)
+    assert list(states.states) == list(states.clocks) == wanted
 
 
 def test_convolutions_are_had_only_when_asked_for(speech_models):

@@ -49,6 +49,15 @@ ADAPTER = {**STABLE, "add_adapter": True, "num_adapter_layers": 1, "output_hidde
 # Whisper with a window of 4 s instead of 30 s: 200 positions of 20 ms.
 WHISPER = {**SEQ2SEQ, "num_mel_bins": 8, "max_source_positions": 200}
 SPEECH2TEXT = {**SEQ2SEQ, "conv_channels": 16, "input_feat_per_channel": 8}
+CNN = {
+    "vocab_size": 12,
+    "num_mel_bins": 20,
+    "conv_dim": (12, 16, 16),
+    "conv_kernel": (3, 5, 3),
+    "conv_stride": (2, 2, 1),
+}
+LSTM = {**CNN, "lstm_dim": 8, "num_lstm_layers": 2}
+TRANSFORMER = {**SPEECH2TEXT, "input_feat_per_channel": 20}
 
 # name -> the class that is saved, its configuration, the options of its feature extractor
 VARIANTS: dict[str, tuple[str, dict, dict]] = {
@@ -64,6 +73,9 @@ VARIANTS: dict[str, tuple[str, dict, dict]] = {
     "whisper-classifier": ("WhisperForAudioClassification", WHISPER, {"chunk_length": 4}),
     "speech2text": ("Speech2TextForConditionalGeneration", SPEECH2TEXT, {}),
     "speech2text-model": ("Speech2TextModel", SPEECH2TEXT, {}),
+    "cnn-ctc": ("CnnForCTC", CNN, {"return_attention_mask": True}),
+    "lstm-ctc": ("LstmForCTC", LSTM, {"return_attention_mask": True}),
+    "transformer-ctc": ("Speech2TextForCTC", TRANSFORMER, {"return_attention_mask": True}),
 }
 
 
@@ -71,8 +83,10 @@ def build_model(variant: str, *, seed: int = 0, **changes):
     """A tiny random model in eval mode: the class of `variant`, its configuration changed."""
     import transformers
 
+    import hf_repsim.ctc
+
     name, options, _ = VARIANTS[variant]
-    model_class = getattr(transformers, name)
+    model_class = getattr(transformers, name, None) or getattr(hf_repsim.ctc, name)
     torch.manual_seed(seed)
     return model_class(model_class.config_class(**{**options, **changes})).eval()
 
@@ -84,7 +98,7 @@ def build_extractor(variant: str):
     name, _, options = VARIANTS[variant]
     if name.startswith("Whisper"):
         return transformers.WhisperFeatureExtractor(feature_size=8, **options)
-    if name.startswith("Speech2Text"):
+    if variant.startswith("speech2text"):
         return transformers.Speech2TextFeatureExtractor(feature_size=8, num_mel_bins=8)
     return transformers.Wav2Vec2FeatureExtractor(do_normalize=True, **options)
 
