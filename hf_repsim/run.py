@@ -98,16 +98,18 @@ class Run:
         folders = [self.folder / f"checkpoint-{step}" for step in self._steps] + [self.folder]
         log: dict[int, dict[str, float]] = {}
         for path in (folder / STATE for folder in folders):
-            entries = _read_object(path).get("log_history", []) if path.is_file() else []
-            for entry in entries:
-                log.setdefault(int(entry["step"]), {}).update(entry)
+            state = _read_object(path) if path.is_file() else {}
+            # where nothing was logged at a checkpoint, its state alone tells the epoch
+            own = {"step": state.get("global_step"), "epoch": state.get("epoch")}
+            for entry in (own, *state.get("log_history", ())):
+                if entry.get("step") is not None:
+                    log.setdefault(int(entry["step"]), {}).update(entry)
         return log
 
     def _checkpoint(self, step: int) -> RunCheckpoint:
         logged = self.log.get(step, {})
-        epoch, wer, cer = (
-            float(logged.get(name, math.nan)) for name in ("epoch", "eval_wer", "eval_cer")
-        )
+        numbers = (logged.get(name) for name in ("epoch", "eval_wer", "eval_cer"))
+        epoch, wer, cer = (math.nan if number is None else float(number) for number in numbers)
         epoch = 0.0 if step == 0 else epoch
         return RunCheckpoint(step, epoch, self.folder / f"checkpoint-{step}", wer, cer)
 
