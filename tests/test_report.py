@@ -70,7 +70,8 @@ def run(**changes) -> dict:
 
 def drawn(title: str = "Change over training") -> Figure:
     figure = Figure(figsize=(3, 2))
-    figure.subplots().set_title(title)
+    figure.suptitle(title)
+    figure.subplots().set_title("CNN")
     return figure
 
 
@@ -209,7 +210,7 @@ def test_run_of_which_little_is_known_has_a_row(page):
 
 def test_figures_are_pictures_that_say_what_they_show(page):
     images = [attributes for tag, attributes in Tags(page()).tags if tag == "img"]
-    assert [image["alt"] for image in images] == ["change: Change over training"]
+    assert [image["alt"] for image in images] == ["change: Change over training; CNN"]
     assert images[0]["src"].startswith("data:image/png;base64,iVBOR")
 
 

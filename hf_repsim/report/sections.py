@@ -54,10 +54,10 @@ def _figure(name: str, figure: Figure) -> str:
 
 
 def _said(name: str, figure: Figure) -> str:
-    """What a figure shows, from its own titles, for those who do not see it."""
-    titles = [figure.get_suptitle(), *(axes.get_title() for axes in figure.axes)]
-    said = "; ".join(dict.fromkeys(" ".join(title.split()) for title in titles if title.strip()))
-    return f"{name}: {said}" if said else name
+    """What a figure shows, in the words that are written on it, for those who do not see it."""
+    written = [*figure.texts, *(axes.title for axes in figure.axes)]
+    lines = [" ".join(part.get_text().replace("\\$", "$").split()) for part in written]
+    return ": ".join([name, "; ".join(dict.fromkeys(filter(None, lines)))])
 
 
 def origin_section(result: SimilarityResult) -> str:
