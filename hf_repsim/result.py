@@ -195,12 +195,10 @@ class SimilarityResult:
         return load_result(folder, moments=moments)
 
     def plot(self, kind: str = "heatmap", measure: str | Sequence[str] | None = None) -> Figure:
-        """Draw the result, needs matplotlib: see ``hf_repsim.plot.FIGURES`` for the kinds."""
-        from hf_repsim.plot import FIGURES
+        """Draw the result, needs matplotlib: see ``hf_repsim.trajectory_plot.draw``."""
+        from hf_repsim.trajectory_plot import draw
 
-        if kind not in FIGURES:
-            raise ValueError(f"unknown figure {kind!r}; known: {', '.join(FIGURES)}")
-        return FIGURES[kind](self, measure)
+        return draw(self, kind, measure)
 
     def __repr__(self) -> str:
         """Say what was compared, on what, and by which measures."""

@@ -50,7 +50,14 @@ class TrainedRun:
         return diagonal
 
     def matrix(self, measure: str, against: str, step: int) -> np.ndarray:
-        """Layers of this checkpoint (rows) with layers of the other side: nan where absent."""
+        """Layers of this checkpoint (rows) with layers of the other side: nan where absent.
+
+        The last checkpoint against ``final`` is the last one with itself, whether or not it has
+        rows of its own.
+        """
+        is_last = against == "final" and step == self.steps[-1]
+        if is_last and (measure, "final", int(step)) not in self.cells:
+            return np.where(np.eye(len(self.layers)), 1.0, self.within(measure, step))
         pairs = [(x, y) for x in self.layers for y in self.layers]
         values = self._values(measure, against, step, pairs=pairs)
         return np.array(values).reshape(len(self.layers), len(self.layers))
@@ -70,7 +77,7 @@ class TrainedRun:
 
     def to_final(self, measure: str) -> np.ndarray:
         """Mean over layers of the similarity to the final checkpoint: (checkpoints,)."""
-        return _mean(self.diagonal(measure, "final"), axis=1)
+        return known_mean(self.diagonal(measure, "final"), axis=1)
 
     def _values(
         self, measure: str, against: str, step: int, *, pairs: Sequence[tuple[str, str]]
@@ -152,7 +159,7 @@ def _run(columns: Mapping[str, list], label: str, rows: Sequence[int]) -> Traine
     )
 
 
-def _mean(values: np.ndarray, *, axis: int) -> np.ndarray:
+def known_mean(values: np.ndarray, *, axis: int) -> np.ndarray:
     """Mean over what is known; nan, and no warning, where nothing is."""
     known = np.isfinite(values)
     total, count = np.where(known, values, 0.0).sum(axis), known.sum(axis)

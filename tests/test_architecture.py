@@ -34,7 +34,7 @@ LEVELS = {
 CORE_LIBRARIES = {"torch", "numpy"}
 BROUGHT_BY_DATASETS = {"fsspec", "pandas", "pyarrow"}
 # A result reaches what it becomes only inside the method that is asked for it.
-LATE = {"result": {"pandas", "datasets", "hf_repsim.storage", "hf_repsim.plot"}}
+LATE = {"result": {"pandas", "datasets", "hf_repsim.storage", "hf_repsim.trajectory_plot"}}
 
 MAX_FILE, MAX_FUNCTION, MAX_POSITIONAL = 300, 40, 3
 SUPPORT = {"tests/hub_server.py"}  # a stand-in for the Hub, longer than anything we would write

@@ -24,13 +24,13 @@ def curve_steps(depth, n, order, rng):
     if order == "collapsed":
         return 0.5
     places = {"bottom-up": depth, "top-down": n - 1 - depth, "random": rng.permutation(n)[0]}
-    return 3.0 * 2 ** (places[order] * 4 / (n - 1)) * rng.uniform(0.97, 1.03)
+    return 3.0 * 2 ** (places[order] * 4 / (n - 1)) * rng.uniform(0.85, 1.18)
 
 
 def likeness(i, j, shape, rng):
     """Of two layers of one checkpoint."""
     if shape == "hierarchical":
-        return math.exp(-abs(i - j) / 3) * rng.uniform(0.98, 1.0)
+        return math.exp(-abs(i - j) / 3) * rng.uniform(0.92, 1.0)
     return rng.uniform(0.3, 0.9)
 
 
