@@ -58,13 +58,9 @@ def write_report(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     lost = {run.label: why for run in runs_of(result) if (why := why_lost(run))}
-    style, script = _template("report.css"), _template("report.js")
     page = Template(_template("report.html")).substitute(
         title=text(title),
-        style=style,
-        style_hash=_hash(style),
-        script=script,
-        script_hash=_hash(script),
+        **_style_and_script(),
         data=_json(explorer(result, without=lost)),
         reading=reading_section(reading),
         runs=runs_section(runs, lost),
@@ -74,6 +70,11 @@ def write_report(
     )
     path.write_text(page, encoding="utf-8", newline="\n")
     return path
+
+
+def _style_and_script() -> dict[str, str]:
+    sources = {"style": _template("report.css"), "script": _template("report.js")}
+    return sources | {f"{name}_hash": _hash(source) for name, source in sources.items()}
 
 
 def _template(name: str) -> str:
