@@ -57,17 +57,11 @@ def steps(result: SimilarityResult, measure: str | None = None) -> Figure:
         for k, (epoch, table) in enumerate(found):
             corner = (left + k * (_MAP + _GAP), name + 0.1)
             axes = panels.inside(sheet, i, at=corner, size=(_MAP, _MAP))
-            axes.set_facecolor("0.88")
             axes.pcolormesh(np.ma.masked_invalid(table), norm=norm, cmap=COLOURS)
-            size = min(NAME, 0.8 * 72 * _MAP / len(layers))
-            names = [panels.layer_name(layer) for layer in layers]
-            places = np.arange(len(layers)) + 0.5
-            axes.set_xticks(places, names, rotation=90, fontsize=size)
-            axes.set_yticks(places, names if k == 0 else [""] * len(names), fontsize=size)
-            axes.tick_params(length=1.5, width=0.5, pad=1.5)
+            _name_cells(axes, layers, is_first=k == 0)
             axes.set_title(f"epoch {epoch:.3g}", fontsize=NAME, pad=3)
             if k == 0:
-                axes.set_ylabel(cut(encoder_label(encoder), LABEL, _MAP), fontsize=LABEL)
+                axes.set_ylabel(cut(encoder_label(encoder), LABEL, _MAP))
     panels.draw_value_bar(sheet, norm)
     return sheet.figure
 
@@ -90,12 +84,11 @@ def adjacent(result: SimilarityResult, measure: str | None = None) -> Figure:
         for encoder, runs in cast.runs.items()
     }
     panels.needed(list(tables.values()), ", ".join(shown), "self")
-    limits = panels.value_limits(list(tables.values()))
-    longest = max(len(runs[0].layers) for runs in cast.runs.values())
+    n_pairs = max(table.shape[1] for table in tables.values())
     colours = panels.encoder_colours(list(cast.runs))
     labels = [encoder_label(name) for name in colours]
     sheet = Sheet(
-        (min(2.6, max(1.8, _LAYER * longest)), _HEIGHT),
+        (min(2.6, max(1.8, _LAYER * n_pairs)), _HEIGHT),
         len(shown),
         **{"left": 0.5, "bottom": 0.38, "right": panels.legend_room(labels), "above": 0.25},
         title=panels.title(result, "Neighbouring layers at the end of training"),
@@ -103,22 +96,15 @@ def adjacent(result: SimilarityResult, measure: str | None = None) -> Figure:
             *(result, cast, f"Mean over seeds. {panels.BARS}", _about_flat(shown)), measure=None
         ),
     )
+    limits = panels.value_limits(list(tables.values()))
     for i, name in enumerate(shown):
         axes = sheet.axes(i)
         for encoder, colour in colours.items():
             _draw_means(axes, tables[name, encoder], color=colour)
-        panels.tidy(axes)
+        _name_neighbours(sheet, i, axes=axes, measure=name)
+        axes.set_xlim(-0.5, n_pairs - 0.5)
         axes.set_ylim(limits)
-        axes.set_xlim(-0.5, longest - 1.5)
-        axes.set_xticks(range(0, longest - 1, max(1, longest // 8)))
-        axes.set_title(
-            cut(panels.measure_label(name), LABEL, sheet.panel[0]), fontsize=LABEL, pad=4
-        )
-        panels.name_values(axes, "similarity", shown=sheet.is_leftmost(i))
-        axes.tick_params(axis="x", labelbottom=sheet.is_lowest(i))
-        if sheet.is_lowest(i):
-            axes.set_xlabel("layer i, with layer i + 1", fontsize=LABEL)
-    keys = [panels.key(color=colour) for colour in colours.values()]
+    keys = [panels.key(color=c) for c in colours.values()]
     panels.draw_legend(sheet, list(zip(keys, labels, strict=True)))
     return sheet.figure
 
@@ -179,6 +165,29 @@ def variants(result: SimilarityResult, measure: str | None = None) -> Figure:
         title=panels.title(result, "Each layer with the same layer of a variant, both trained"),
         caption=panels.caption(result, cast, said, measure=measure),
     )
+
+
+def _name_neighbours(sheet: Sheet, i: int, *, axes: Axes, measure: str) -> None:
+    """Name the panel and its axes; pairs have numbers, as encoders name their layers apart."""
+    label = cut(panels.measure_label(measure), LABEL, sheet.panel[0])
+    axes.set_title(label, fontsize=LABEL, pad=4)
+    panels.tidy(axes)
+    axes.xaxis.set_major_locator(panels.whole_numbers())
+    panels.name_values(axes, "similarity", shown=sheet.is_leftmost(i))
+    axes.tick_params(axis="x", labelbottom=sheet.is_lowest(i))
+    if sheet.is_lowest(i):
+        axes.set_xlabel("layer i, with layer i + 1")
+
+
+def _name_cells(axes: Axes, layers: Sequence[str], *, is_first: bool) -> None:
+    """Layer names below a map, and on the left of the first; grey shows where no cell is."""
+    axes.set_facecolor("0.88")
+    size = min(NAME, 0.8 * 72 * _MAP / len(layers))
+    names = [panels.layer_name(layer) for layer in layers]
+    places = np.arange(len(layers)) + 0.5
+    axes.set_xticks(places, names, rotation=90, fontsize=size)
+    axes.set_yticks(places, names if is_first else [""] * len(names), fontsize=size)
+    axes.tick_params(length=1.5, width=0.5, pad=1.5)
 
 
 def _maps(runs: Sequence[TrainedRun], measure: str) -> list[tuple[float, np.ndarray]]:

@@ -21,13 +21,12 @@ try:
     from matplotlib.colorbar import Colorbar
     from matplotlib.colors import ListedColormap, Normalize
     from matplotlib.lines import Line2D
+    from matplotlib.ticker import MaxNLocator
 
     from hf_repsim.sheet import Sheet, cut, safe, text_width
 except ImportError as error:
     raise ImportError("figures of training need pip install 'hf_repsim[plot]'") from error
 
-# as in `plot`: no LaTeX for names from strangers, and fonts in PDF that conferences accept
-styled = matplotlib.rc_context({"text.usetex": False, "pdf.fonttype": 42, "axes.linewidth": 0.6})
 COLOURS = matplotlib.colormaps["viridis"]
 # Okabe and Ito's, told apart by colour-blind eyes; strangers take the later ones in turn
 _ENCODER_COLOURS = {"cnn": "#0072B2", "lstm": "#D55E00", "transformer": "#009E73"}
@@ -36,6 +35,9 @@ _PREFERRED = "blocked_cka"
 
 # sizes of type in points
 LABEL, NAME = 8.0, 7.0
+# as in `plot`: no LaTeX for names from strangers, and fonts in PDF that conferences accept
+_STYLE = {"text.usetex": False, "pdf.fonttype": 42}
+styled = matplotlib.rc_context({**_STYLE, "axes.linewidth": 0.6, "axes.labelsize": LABEL})
 _LEGEND, _LEGEND_KEY = 2.2, 0.55  # inches: of a legend at most, and of its marks
 BANDS = "Lines: mean over seeds; bands: from the smallest to the largest seed."
 BARS = "Bars: 95 % interval over seeds, from 3 seeds on."
@@ -110,7 +112,7 @@ def chosen_measure(result: SimilarityResult, measure: str | None) -> str:
 
 def measure_label(measure: str) -> str:
     """How a measure is written on an axis."""
-    return safe(MEASURES[measure].label if measure in MEASURES else measure)
+    return MEASURES[measure].label if measure in MEASURES else measure
 
 
 def encoder_colours(encoders: Sequence[str]) -> dict[str, str]:
@@ -192,7 +194,7 @@ def epoch_axis(axes: Axes, epochs: np.ndarray, *, label: bool = True) -> None:
     axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks] if label else [""] * len(ticks))
     axes.minorticks_off()
     if label:
-        axes.set_xlabel("epoch", fontsize=LABEL, labelpad=2)
+        axes.set_xlabel("epoch", labelpad=2)
 
 
 def layer_axis(axes: Axes, layers: Sequence[str], *, along: str = "x") -> None:
@@ -203,6 +205,11 @@ def layer_axis(axes: Axes, layers: Sequence[str], *, along: str = "x") -> None:
     set_limits(-0.5, len(layers) - 0.5)
     if along == "x":
         axes.tick_params(axis="x", rotation=90)
+
+
+def whole_numbers() -> MaxNLocator:
+    """Ticks at whole numbers, as many as there is room for."""
+    return MaxNLocator(nbins=8, integer=True)
 
 
 def value_limits(tables: Sequence[np.ndarray], *, low: float = 0.0) -> tuple[float, float]:
@@ -237,7 +244,7 @@ def name_values(axes: Axes, label: str, *, shown: bool) -> None:
     """Label the axis of values, on the leftmost panels only, as all share its limits."""
     axes.tick_params(axis="y", labelleft=shown)
     if shown:
-        axes.set_ylabel(label, fontsize=LABEL)
+        axes.set_ylabel(label)
 
 
 def key(*, color: str = "0.3", marker: str = "", linestyle: str = "-") -> Line2D:
@@ -250,14 +257,14 @@ def draw_depth_bar(sheet: Sheet) -> None:
     colours = ListedColormap(depth_colours(256))
     bar = _bar(sheet, ScalarMappable(Normalize(0, 1), colours))
     bar.set_ticks([0, 1], labels=["first", "last"], fontsize=NAME)
-    bar.set_label("layer", fontsize=LABEL, labelpad=-12)
+    bar.set_label("layer", labelpad=-12)
 
 
 def draw_value_bar(sheet: Sheet, norm: Normalize) -> None:
     """What the colours of cells mean."""
     bar = _bar(sheet, ScalarMappable(norm, COLOURS))
     bar.ax.tick_params(labelsize=NAME)
-    bar.set_label("similarity", fontsize=LABEL)
+    bar.set_label("similarity")
 
 
 def _bar(sheet: Sheet, shades: ScalarMappable) -> Colorbar:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from hf_repsim.plot import FIGURES
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sheet import Sheet
 from hf_repsim.trajectory_layers import adjacent, ends, steps, variants
-from hf_repsim.trajectory_panels import LABEL, Cast, OverSeeds
+from hf_repsim.trajectory_panels import Cast, OverSeeds
 from hf_repsim.trajectory_runs import TrainedRun, encoder_label, runs_of
 
 if TYPE_CHECKING:
@@ -97,7 +98,6 @@ def convergence(result: SimilarityResult, measure: str | None = None) -> Figure:
         panels.name_panel(upper, encoder)
         found = OverSeeds.of(runs, lambda run: _corrected(run, measure))
         panels.draw_curves(upper, found)
-        upper.axhline(CONVERGED, color="0.4", linestyle=":", linewidth=0.8)
         upper.set_ylim(min(-0.05, np.nanmin(found.low, initial=0.0)), 1.05)
         panels.name_values(upper, "way to final", shown=sheet.is_leftmost(i))
         _draw_passing(upper, lower, runs, measure=measure)
@@ -122,16 +122,8 @@ def error(result: SimilarityResult, measure: str | None = None) -> Figure:
         raise ValueError("the result knows no error rate (wer, cer), so there is nothing to draw")
     panels.needed([run.to_final(measure)[:-1] for run in runs], measure, "final")
     colours = panels.encoder_colours(list(cast.runs))
-    kinds = list(dict.fromkeys(run.variant for run in runs))
-    markers = {kind: _MARKERS[i % len(_MARKERS)] for i, kind in enumerate(kinds)}
-    entries = [
-        (panels.key(color=colour, marker="o", linestyle=""), encoder_label(encoder))
-        for encoder, colour in colours.items()
-    ]
-    if len(kinds) > 1:
-        entries += [
-            (panels.key(marker=m, linestyle=""), kind or "base") for kind, m in markers.items()
-        ]
+    markers = dict(zip(dict.fromkeys(r.variant for r in runs), cycle(_MARKERS), strict=False))
+    entries = _error_key(colours, markers)
     sheet = Sheet(
         (_ERROR_LEFT + _WIDTH, _WIDTH),
         len(rates),
@@ -149,13 +141,12 @@ def error(result: SimilarityResult, measure: str | None = None) -> Figure:
     for i, rate in enumerate(rates):
         axes = panels.inside(sheet, i, at=(_ERROR_LEFT, 0), size=(_WIDTH, _WIDTH))
         for run in runs:
-            style = {"color": colours[run.encoder], "marker": markers[run.variant]}
+            look = {"color": colours[run.encoder], "marker": markers[run.variant]}
             points = (run.to_final(measure)[:-1], 100 * getattr(run, rate)[:-1])
-            axes.plot(*points, linestyle="", markersize=3, alpha=0.6, mew=0, **style)
+            axes.plot(*points, linestyle="", markersize=3, mew=0, alpha=0.6, **look)
         panels.tidy(axes)
+        axes.set(xlabel="mean similarity to the final checkpoint", ylabel=f"{rate.upper()} (%)")
         axes.set_ylim(bottom=0)
-        axes.set_ylabel(f"{rate.upper()} (%)", fontsize=LABEL)
-        axes.set_xlabel("mean similarity to the final checkpoint", fontsize=LABEL)
     panels.draw_legend(sheet, entries)
     return sheet.figure
 
@@ -199,8 +190,8 @@ def _corrected(run: TrainedRun, measure: str) -> np.ndarray:
 def _draw_passing(upper: Axes, lower: Axes, runs: Sequence[TrainedRun], *, measure: str) -> None:
     """Where each layer first passes 0.9: on its curve, and below as epoch against depth."""
     table = np.array([[c.epoch for c in run_convergence(run, measure)] for run in runs])
-    colours = panels.depth_colours(table.shape[1])
-    for depth, colour in enumerate(colours):
+    upper.axhline(CONVERGED, color="0.4", linestyle=":", linewidth=0.8)
+    for depth, colour in enumerate(panels.depth_colours(table.shape[1])):
         known = table[np.isfinite(table[:, depth]), depth]
         if not len(known):
             continue
@@ -212,6 +203,18 @@ def _draw_passing(upper: Axes, lower: Axes, runs: Sequence[TrainedRun], *, measu
             **{"fmt": "o", "color": colour, "markersize": 4, "elinewidth": 1.0},
         )
         upper.plot(mean, CONVERGED, "o", color=colour, markersize=3.5, zorder=3)
+
+
+def _error_key(colours: dict[str, str], markers: dict[str, str]) -> list[tuple[object, str]]:
+    """What colours (encoders) and marks (variants, where there are any) mean."""
+    entries = [
+        (panels.key(color=colour, marker="o", linestyle=""), encoder_label(encoder))
+        for encoder, colour in colours.items()
+    ]
+    if len(markers) == 1:
+        return entries
+    marks = [(panels.key(marker=m, linestyle=""), kind or "base") for kind, m in markers.items()]
+    return entries + marks
 
 
 def _in_words(verdict: Verdict) -> str:
