@@ -149,7 +149,7 @@ class Admission:
             return f"{clip.seconds:.3f} s are less than a frame"
         needed = frames_needed(self.spelling.labels(clip.text))
         if frames < needed:
-            return f"{frames} frames cannot hold its transcript, which needs {needed}"
+            return f"too few frames for CTC: {frames}, and its transcript needs {needed}"
         return None
 
 

@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import (
@@ -46,8 +48,6 @@ def training_arguments(folder: Path, recipe: Recipe, max_steps: int) -> Training
         output_dir=str(folder),
         max_steps=max_steps,
         learning_rate=recipe.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=_WARMUP,
         weight_decay=_WEIGHT_DECAY,
         max_grad_norm=_MAX_GRAD_NORM,
         seed=recipe.seed,
@@ -108,6 +108,13 @@ class CtcTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader:
         """The loader as it is: it has dealt the batches out among the processes already."""
         return self.loader
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
+        """Learning rates that rise from the first update on: by the Trainer's own it has none."""
+        share = partial(share_of_rate, n=num_training_steps)
+        self.lr_scheduler = LambdaLR(optimizer or self.optimizer, share)
+        self._created_lr_scheduler = True
+        return self.lr_scheduler
 
     def training_step(self, model: torch.nn.Module, inputs: Any, *args: Any) -> Tensor:
         """Learn from one batch; FloatingPointError if the loss is not finite."""
@@ -187,6 +194,14 @@ class CtcTrainer(Trainer):
         """Log what is right."""
         kept = {key: value for key, value in logs.items() if key not in _MEANINGLESS}
         super().log(kept, *args)
+
+
+def share_of_rate(i: int, *, n: int) -> float:
+    """Share of the highest learning rate at update `i` of `n`, counted from 0."""
+    rising = max(1, round(_WARMUP * n))
+    if i < rising:
+        return (i + 1) / rising
+    return 0.5 + 0.5 * math.cos(math.pi * (i + 1 - rising) / (n + 1 - rising))
 
 
 def drop_state(checkpoint: Path) -> None:
