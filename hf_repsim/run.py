@@ -17,6 +17,7 @@ from typing import Any
 
 RECORD = "run.json"
 STATE = "trainer_state.json"
+EXAM = "eval.parquet"  # audio that our own runs are evaluated on, a part of it if it is much
 RECORD_SCHEMA = 1
 
 
@@ -112,6 +113,20 @@ class Run:
         epoch, wer, cer = (math.nan if number is None else float(number) for number in numbers)
         epoch = 0.0 if step == 0 else epoch
         return RunCheckpoint(step, epoch, self.folder / f"checkpoint-{step}", wer, cer)
+
+
+def share_done(folder: str | Path) -> float:
+    """Share of the training that a run has behind it, 0 to 1; to be asked while it goes on."""
+    folder = Path(folder)
+    if (folder / STATE).exists():
+        return 1.0
+    try:
+        states = folder.glob(f"checkpoint-*/{STATE}")
+        latest = max(states, key=lambda path: path.stat().st_mtime)
+        state = _read_object(latest)
+        return state["global_step"] / state["max_steps"]
+    except (OSError, ValueError, KeyError):  # not begun, or in the middle of being written
+        return 0.0
 
 
 def _read_object(path: Path) -> dict[str, Any]:

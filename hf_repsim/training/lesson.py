@@ -35,6 +35,7 @@ class Exam:
     """What is evaluated on: always the same strings, in the same batches."""
 
     corpus: Corpus
+    strings: list[String]  # all of them
     batches: list[list[String]]  # this process's share
 
     def __iter__(self) -> Iterator[list[dict[str, Any]]]:
@@ -176,7 +177,7 @@ class Preparation:
         batches = batches_of(corpus, strings, rng, n=n_batches)
         rank, n_ranks = self.share
         shares = (batch[rank::n_ranks] for batch in batches)
-        return Exam(corpus, [share for share in shares if share])
+        return Exam(corpus, strings, [share for share in shares if share])
 
     def _described(
         self, learnt: dict[str, Any], exam: Exam, left_out: list[dict[str, str]]

@@ -1,0 +1,85 @@
+"""What an experiment trains, on what, and by which commands."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from hf_repsim.ctc.variants import variant_changes
+from hf_repsim.jobs import Job
+
+MEASURES_FOLLOWED = ("blocked_cka", "linear_cka", "cca", "svcca", "pwcca", "flat_pearson")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One training run: an encoder, how it departs from its size, and a seed."""
+
+    encoder: str
+    variant: str  # "" for the size as it is, else a name such as "width x0.5"
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """What its folder is called."""
+        words = [self.encoder, *self.variant.split(), f"seed{self.seed}"]
+        return "-".join(words)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is trained, on what, how it is followed, and where everything goes."""
+
+    data: str  # as for `hf-repsim train --data`
+    output: Path
+    training: tuple[str, ...] = ()  # more arguments of `hf-repsim train`, for all runs
+    encoders: tuple[str, ...] = ("cnn", "lstm", "transformer")
+    seeds: tuple[int, ...] = (0, 1, 2)
+    variants: tuple[
+        tuple[str, str], ...
+    ] = ()  # (encoder, variant), beside the encoders as they are
+    size: str = "small"
+    probe: str = "held-out"  # "held-out", "paper", or as for `--probe`
+    measures: tuple[str, ...] = MEASURES_FOLLOWED
+    every: int = 1  # epochs between the checkpoints that are followed
+    title: str = "How the layers of speech recognisers change over training"
+    jobs: int = 1
+
+    @property
+    def subjects(self) -> list[Subject]:
+        """All runs, variants last; seeds side by side."""
+        kinds = [(encoder, "") for encoder in self.encoders] + list(self.variants)
+        return [Subject(*kind, seed) for seed in self.seeds for kind in kinds]
+
+    def run_folder(self, subject: Subject) -> Path:
+        """Where its checkpoints are."""
+        return self.output / "runs" / subject.label
+
+    def trajectory_folder(self, subject: Subject) -> Path:
+        """Where its trajectory is."""
+        return self.output / "trajectories" / subject.label
+
+    def training_job(self, subject: Subject) -> Job:
+        """The command that trains it."""
+        changes = variant_changes(subject.encoder, subject.variant, size=self.size)
+        settings = [f"--set={key}={json.dumps(value)}" for key, value in changes.items()]
+        named = {
+            "encoder": subject.encoder,
+            "data": self.data,
+            "output": self.run_folder(subject),
+            "label": subject.label,
+            "variant": subject.variant,
+            "seed": subject.seed,
+            "size": self.size,
+        }
+        options = [f"--{name}={value}" for name, value in named.items()]
+        return Job(subject.label, ("train", *options, *settings, *self.training))
+
+    def trajectory_job(self, subject: Subject, probe: str) -> Job:
+        """The command that follows its layers over the run."""
+        folder = self.trajectory_folder(subject)
+        options = [f"--probe={probe}", f"--every={self.every}", f"--output={folder}"]
+        measures = [f"--measure={name}" for name in self.measures]
+        run = str(self.run_folder(subject))
+        return Job(subject.label, ("trajectory", run, *options, *measures))
