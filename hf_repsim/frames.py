@@ -48,6 +48,10 @@ class Audio:
             if self._kept is not None:
                 self._kept.append(batch)
 
+    def provenance(self) -> dict[str, object]:
+        """What was asked for, found and heard, JSON-able."""
+        return self._probe.provenance() | self.heard.summary()
+
     def __iter__(self) -> Iterator[AudioBatch]:
         return self._decoded(Heard()) if self._kept is None else iter(self._kept)
 

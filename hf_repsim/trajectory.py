@@ -61,23 +61,20 @@ def trajectory(
         progress: show a bar on stderr.
         choice: `steps`, `every`, `layers`, and loading options, as for `plan_course`.
 
-    Returns rows as `compare`, with `RUN_COLUMNS`.
-
-    Raises as `plan_course`; ValueError for an unknown name, or NaN or Inf in a checkpoint's states.
+    Returns rows as `compare`, with `RUN_COLUMNS`. Raises ValueError as `plan_course` does, for an
+    unknown name, and for NaN or Inf in what a checkpoint says.
     """
     against, measures = choose_references(against), choose_measures(measures)
     course = plan_course(run if isinstance(run, Run) else Run.open(run), **choice)
-    accelerator = accelerator or _accelerator()
-    refuse_lone_processes(accelerator.num_processes)
+    accelerator = _checked(accelerator)
     probe = Probe.parse(probe) if isinstance(probe, str) else probe
     audio = Audio(probe, rate=course.rate, batch_size=batch_size)
     ears = _Ears(course, audio, accelerator.device)
     parts = Parts(folder, ears.key | {"measures": measures}, course.revisions)
     meetings = course.meetings(against)
     _follow(ears, meetings, parts, measures=measures, accelerator=accelerator, progress=progress)
-    provenance = _provenance(course, probe, audio, parts=parts, accelerator=accelerator)
-    asked = {"against": against, "measures": measures}
-    return SimilarityResult(_columns(course, meetings, parts), provenance | asked)
+    told = _provenance(ears, parts, accelerator) | {"against": against, "measures": measures}
+    return SimilarityResult(_columns(course, meetings, parts), told)
 
 
 def together(results: Sequence[SimilarityResult]) -> SimilarityResult:
@@ -242,9 +239,8 @@ def _of_checkpoint(at: RunCheckpoint) -> dict[str, Any]:
     return {"step": at.step, "epoch": at.epoch, "wer": at.wer, "cer": at.cer}
 
 
-def _provenance(
-    course: Course, probe: Probe, audio: Audio, *, parts: Parts, accelerator: Accelerator
-) -> dict[str, Any]:
+def _provenance(ears: _Ears, parts: Parts, accelerator: Accelerator) -> dict[str, Any]:
+    course = ears.course
     grid, label = course.grid, course.run.label
     told = [
         {name: value for name, value in _of_checkpoint(at).items() if not math.isnan(value)}
@@ -257,7 +253,7 @@ def _provenance(
         "run": _of_run(course),
         "checkpoints": told,
         "layers": course.layers,
-        "probe": probe.provenance() | audio.heard.summary(),
+        "probe": ears.audio.provenance(),
         "too_short": dict(sorted(too_short.items())),
         "clock": {"hop_ms": 1000 * grid.hop_seconds, "offset_ms": 1000 * grid.offset_seconds},
         "device": str(accelerator.device),
@@ -271,7 +267,9 @@ def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def _accelerator() -> Accelerator:
+def _checked(accelerator: Accelerator | None) -> Accelerator:
     from accelerate import Accelerator
 
-    return Accelerator()
+    accelerator = accelerator or Accelerator()
+    refuse_lone_processes(accelerator.num_processes)
+    return accelerator

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from tiny_models import build_extractor, build_model
 
@@ -35,3 +36,17 @@ def save_run(
         text = json.dumps({"schema_version": 1, **record})
         (folder / "run.json").write_text(text, encoding="utf-8")
     return folder
+
+
+def rows_of(result, **wanted):
+    """Rows that have these values in these columns."""
+    rows = zip(*result.columns.values(), strict=True)
+    table = [dict(zip(result.columns, row, strict=True)) for row in rows]
+    return [row for row in table if all(row[name] == value for name, value in wanted.items())]
+
+
+def same_rows(a, b):
+    """Equal to the last bit, nan included."""
+    assert list(a.columns) == list(b.columns)
+    for name in a.columns:
+        np.testing.assert_array_equal(a.columns[name], b.columns[name], err_msg=name)

@@ -19,10 +19,10 @@ from hf_repsim.moments import Moments
 RANKS = Path(__file__).with_name("ranks.py")
 
 
-def start(processes, *arguments):
-    """Run `ranks.py` as users do: torchrun, gloo."""
+def start(processes, *arguments, script=RANKS):
+    """Run a script as users do: torchrun, gloo."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += [f"--nproc_per_node={processes}", str(RANKS), *arguments]
+    command += [f"--nproc_per_node={processes}", str(script), *arguments]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = str(RANKS.parents[1])
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
