@@ -117,7 +117,7 @@ def plot(folder: Path, *, kind: str, measures: tuple[str, ...], output: Path | N
 
 @main.command(cls=Command, example="hf-repsim demo --seeds 3")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=DEMO_FOLDER,
-              show_default=True, help="Folder for all of it; goes on where it stopped.")  # fmt: skip
+              show_default=True, help="Folder; a stopped demo goes on.")  # fmt: skip
 @click.option("--seeds", "n_seeds", type=click.IntRange(1), default=1, show_default=True,
               help="Runs of each recogniser; from 3 on there are verdicts.")  # fmt: skip
 def demo(output: Path, n_seeds: int) -> None:
