@@ -83,11 +83,12 @@ class Spelling:
 
     def said(self, labels: Sequence[int]) -> str:
         """The text of labels as they were learnt: repeated ones count."""
-        return self.tokenizer.decode(labels, group_tokens=False, skip_special_tokens=True)
+        return self.tokenizer.decode(labels, group_tokens=False)
 
     def heard(self, frames: Sequence[int]) -> str:
         """The text of one label per frame: repeated ones are folded, blanks dropped."""
-        return self.tokenizer.decode(frames, skip_special_tokens=True)
+        # skip_special_tokens would drop the blanks first, and with them what keeps "ll" apart
+        return self.tokenizer.decode(frames)
 
     @cached_property
     def _upper(self) -> bool:
