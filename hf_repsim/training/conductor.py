@@ -5,14 +5,18 @@ from __future__ import annotations
 import shutil
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import PartialState
+from transformers.utils import logging
 
 from hf_repsim.probe import Probe
 from hf_repsim.run import STATE, Run
+from hf_repsim.training.exam_audio import keep_exam
 from hf_repsim.training.lesson import Lesson, Preparation
 from hf_repsim.training.recipe import Recipe
 from hf_repsim.training.record import arguments_of, claim, last_checkpoint, new_record, write
@@ -89,13 +93,27 @@ def _learn(preparation: Preparation, folder: Path, record: dict[str, Any]) -> No
             write(folder, record)
 
     keep()
+    if is_main:
+        keep_exam(lesson.exam.corpus, lesson.exam.strings, folder)
     max_steps, resumed = _steps(recipe, lesson), last_checkpoint(folder)
     if resumed is None or _step(resumed) < max_steps:
         trainer = _trainer(preparation, lesson, folder=folder, max_steps=max_steps, saved=keep)
         trainer.args.eval_on_start = resumed is None
-        trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
+        with _no_bars_but_ours():
+            trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
     if is_main:
         _finish(folder, record)
+
+
+@contextmanager
+def _no_bars_but_ours() -> Iterator[None]:
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _begun(record: dict[str, Any], lesson: Lesson, folder: Path) -> dict[str, Any]:
