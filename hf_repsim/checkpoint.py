@@ -42,8 +42,10 @@ class Checkpoint:
             build = getattr(cls, "_from_config", None) or cls.from_config
             return self._layers_of(build(self.config))
 
-    def load(self) -> tuple[nn.Module, dict[str, Layer]]:
-        """Return the whole model (float32, eval mode) and those of its layers that have weights.
+    def load(self) -> tuple[nn.Module, str, dict[str, Layer]]:
+        """Return the whole model (float32, eval mode), its tower's path, and the model's layers.
+
+        A head whose weights were not saved is None, and logits are no layer then.
 
         Raises:
             ValueError: If weights that the tower reads are missing or do not fit.
@@ -63,12 +65,11 @@ class Checkpoint:
             )
         except Exception as error:  # a truncated file, a pickle that runs code, a wrong shape, ...
             raise ValueError(f"the weights of {self.files.name} do not load: {error}") from error
-        missing = info["missing_keys"]
-        self._refuse_missing(tower_path(self.family, module), missing)
-        layers = self._layers_of(module)
+        tower, missing = tower_path(self.family, module), info["missing_keys"]
+        self._refuse_missing(tower, missing)
         if self.family.head and any(key.startswith(f"{self.family.head}.") for key in missing):
-            layers.pop("logits", None)  # a head that was not saved says nothing
-        return module.eval(), layers
+            setattr(module, self.family.head, None)
+        return module.eval(), tower, self._layers_of(module)
 
     def revision(self) -> str:
         """Return what identifies the model: the Hub's commit, or a hash of the folder's files."""

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from hf_repsim.checkpoint import find_checkpoint
-from hf_repsim.families import Family, Layer, find_head, select_layers, tower_path
+from hf_repsim.families import Family, Layer, find_head, select_layers
 
 
 @dataclass
@@ -25,12 +25,16 @@ class SpeechModel:
     module: nn.Module  # the tower: eval, float32
     tower: str  # its path in the whole model, where module_path of the layers begins
     processor: Any  # the feature extractor
-    rate: int  # samples per second that the model hears
     layers: dict[str, Layer]  # in the order in which audio passes them
     family: Family = field(repr=False)
     architecture: str = ""  # class that the checkpoint was loaded with
     padding_exact: bool | None = None  # None: not tried yet; only some families ever try
     head: nn.Module | None = field(default=None, repr=False)  # last states of the tower -> logits
+
+    @property
+    def rate(self) -> int:
+        """Samples per second that the model hears."""
+        return self.processor.sampling_rate
 
     @property
     def needs(self) -> int:
@@ -96,15 +100,13 @@ def load_model(
         FileNotFoundError: If there is no such model or revision.
         PermissionError: If the model is gated.
         ConnectionError: If the Hub is needed and cannot be reached.
-        ValueError: If it is not a speech model that we know, or lacks its feature extractor or
-            weights (some of them, even).
+        ValueError: If it is no speech model that we know, or lacks its extractor or a weight.
     """
     checkpoint = find_checkpoint(
         name, revision=revision, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle
     )
-    whole, layers = checkpoint.load()
-    tower = tower_path(checkpoint.family, whole)
-    head = find_head(checkpoint.family, whole) if "logits" in layers else None
+    whole, tower, layers = checkpoint.load()
+    head = find_head(checkpoint.family, whole)
     return SpeechModel(
         name=checkpoint.files.name,
         revision=checkpoint.revision(),
@@ -112,7 +114,6 @@ def load_model(
         module=whole.get_submodule(tower).to(device),
         tower=tower,
         processor=checkpoint.extractor,
-        rate=checkpoint.extractor.sampling_rate,
         layers=layers,
         family=checkpoint.family,
         architecture=(checkpoint.config.architectures or ["AutoModel"])[0],
