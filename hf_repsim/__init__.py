@@ -18,12 +18,14 @@ _HOME = {
     "Measure": "measures",
     "Moments": "moments",
     "Probe": "probe",
+    "Run": "run",
     "SimilarityResult": "result",
     "accumulate": "comparison",
     "compare": "comparison",
     "extract": "states",
     "load_model": "states",
     "score": "comparison",
+    "train": "training",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

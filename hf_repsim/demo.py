@@ -9,9 +9,13 @@ from pathlib import Path
 from hf_repsim.experiment import Experiment
 
 DIGITS = Path(str(files("hf_repsim") / "assets" / "digits.parquet"))
-# four of sixteen voices are held out; strings of up to five digits
-TRAINING = ("--join=5", "--eval-fraction=0.25", "--batch-seconds=10")
+HELD_OUT = ("en-us+f5", "en-us+m7", "en+m8", "en-gb-x-gbclan+linda")  # of sixteen voices
+TRAINING = (
+    *("--join=5", "--batch-seconds=8", "--epochs=20"),
+    *(f"--eval-speaker={voice}" for voice in HELD_OUT),
+)
 MEASURES = ("blocked_cka", "svcca", "flat_pearson")
+EVERY = 2  # checkpoints from one that is followed to the next
 
 
 def small_experiment(output: Path, *, n_seeds: int = 1) -> Experiment:
@@ -23,7 +27,7 @@ def small_experiment(output: Path, *, n_seeds: int = 1) -> Experiment:
         seeds=tuple(range(n_seeds)),
         size="tiny",
         measures=MEASURES,
-        every=2,
+        every=EVERY,
         jobs=min(os.cpu_count() or 1, 3 * n_seeds),
         title="A CNN, an LSTM and a Transformer learn spoken digits",
     )

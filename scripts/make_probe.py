@@ -82,8 +82,7 @@ everything in the kitchen was covered with flour
 """.strip().splitlines()
 
 # voice (language + variant) -> pitch, 0 to 99. "en", not "en-gb": that name drops the variant.
-# The demo model is trained on the first group.
-TRAINING_SPEAKERS = {
+SPEAKERS = {
     "en-us+m1": 40,
     "en+f2": 60,
     "en-us+f1": 55,
@@ -96,14 +95,11 @@ TRAINING_SPEAKERS = {
     "en-gb-scotland+m5": 45,
     "en-us-nyc+f2": 50,
     "en-029+m6": 40,
-}
-PROBE_ONLY_SPEAKERS = {
     "en-us+f5": 50,
     "en+m8": 40,
     "en-gb-x-gbclan+linda": 50,
     "en-us+m7": 45,
 }
-SPEAKERS = TRAINING_SPEAKERS | PROBE_ONLY_SPEAKERS
 N_UTTERANCES = 64
 SPEEDS = (150, 165, 115, 200, 130, 175, 190)  # words a minute; 7 and 16 have no common factor
 

@@ -1,10 +1,9 @@
-"""What ships with the package: the embedded speech, and the demo model before and after."""
+"""What ships with the package: the embedded speech, sentences to hear and digits to learn."""
 
 from __future__ import annotations
 
 import importlib
 import io
-import json
 import sys
 from collections import Counter
 from functools import cache
@@ -14,16 +13,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-import torch
 from datasets import Audio, load_dataset
-from huggingface_hub import ModelCard
-from transformers import AutoModelForCTC, AutoProcessor
 
 from hf_repsim.probe import Probe
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "hf_repsim" / "assets"
-CARD = ROOT / "model_cards" / "demo-wav2vec2.md"
 MEGABYTE = 10**6
 
 
@@ -45,16 +40,6 @@ def probe_rows() -> list[dict]:
 def probe_audio() -> dict[str, tuple[np.ndarray, int]]:
     files = {row["id"]: io.BytesIO(row["audio"]["bytes"]) for row in probe_rows()}
     return {name: soundfile.read(file, dtype="float32") for name, file in files.items()}
-
-
-@cache
-def training() -> dict:
-    return json.loads((ASSETS / "demo-trained" / "training.json").read_text())
-
-
-@cache
-def model(name: str) -> torch.nn.Module:
-    return AutoModelForCTC.from_pretrained(ASSETS / name, dtype=torch.float32)
 
 
 def test_probe_names_every_utterance_once():
@@ -133,65 +118,6 @@ def test_a_digit_has_more_frames_of_40_ms_than_ctc_needs():
 
 def test_digits_are_small_enough_for_a_package():
     assert (ASSETS / "digits.parquet").stat().st_size < 2 * MEGABYTE
-
-
-@pytest.mark.parametrize("name", ["demo-untrained", "demo-trained"])
-def test_demo_model_is_small_and_loads_whole(name):
-    loaded, report = AutoModelForCTC.from_pretrained(
-        ASSETS / name, dtype=torch.float32, output_loading_info=True
-    )
-    assert not any(report.values()), report
-    assert {weight.dtype for weight in loaded.parameters()} == {torch.float32}
-    assert loaded.num_parameters() == training()["parameters"]
-    assert sum(file.stat().st_size for file in (ASSETS / name).iterdir()) < 3 * MEGABYTE
-
-
-@pytest.mark.parametrize("name", ["untrained", "trained"])
-def test_demo_model_makes_the_errors_its_log_states(name):
-    train = script("train_demo_model")
-    rates = train.character_error_rates(ASSETS / f"demo-{name}")
-    stated = training()["character_error_rate"][name]
-    # another machine rounds otherwise, and a letter at the edge may fall to the other side
-    assert rates == pytest.approx(stated, abs=0.02)
-
-
-def test_training_taught_the_demo_model_to_read_letters():
-    rates = training()["character_error_rate"]
-    assert rates["untrained"]["all_voices"] > 0.9
-    assert rates["trained"]["all_voices"] < 0.4
-    assert training()["loss"][-1]["loss"] < 0.3 * training()["loss"][0]["loss"]
-
-
-def test_untrained_demo_model_is_where_training_began():
-    start = script("train_demo_model").make_model(training()["seed"]).state_dict()
-    torch.testing.assert_close(model("demo-untrained").state_dict(), start, rtol=0, atol=0)
-
-
-def test_probe_sentences_are_held_out_of_training():
-    train = script("train_demo_model")
-    rng = train.random.Random(training()["seed"])
-    lines = train.training_lines(train.N_LINES, rng)
-    assert not {line.text for line in lines} & {row["text"] for row in probe_rows()}
-    assert not {line.speaker for line in lines} & set(train.PROBE_ONLY_SPEAKERS)
-
-
-def test_tokenizer_spells_and_reads_back_every_transcript():
-    tokenizer = AutoProcessor.from_pretrained(ASSETS / "demo-trained").tokenizer
-    for row in probe_rows():
-        ids = tokenizer(row["text"]).input_ids
-        assert tokenizer.unk_token_id not in ids
-        assert tokenizer.decode(ids, group_tokens=False) == row["text"]
-
-
-def test_card_holds_the_numbers_of_the_training_log():
-    assert CARD.read_text() == script("train_demo_model").render_card(training())
-
-
-def test_card_is_one_that_the_hub_reads():
-    data = ModelCard.load(CARD).data
-    rate = 100 * training()["character_error_rate"]["trained"]["all_voices"]
-    assert (data.license, data.library_name) == ("apache-2.0", "transformers")
-    assert data.eval_results[0].metric_value == pytest.approx(rate, abs=0.05)
 
 
 def test_voices_that_are_silent_are_refused(monkeypatch):

@@ -1,72 +1,114 @@
-"""The demo: what the package shows of itself, offline."""
+"""The demo and the experiment behind it: what is left in the folder, and what a second call does."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from hf_repsim import demo
 from hf_repsim.cli import main
+from hf_repsim.experiment import Experiment, run_experiment
 from hf_repsim.result import SimilarityResult
+from hf_repsim.run import Run
+
+SHORT = ("--join=3", "--batch-seconds=20", "--max-steps=12", "--eval-speaker=en+m8")
 
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "out"
-    return CliRunner().invoke(main, ["demo", "-o", str(folder)], catch_exceptions=False), folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "TRAINING", SHORT)
+        patch.setattr(demo, "EVERY", 4)
+        yield _demo(folder), folder
+
+
+def _demo(folder):
+    return CliRunner().invoke(main, ["demo", "-o", str(folder)], catch_exceptions=False)
 
 
 @pytest.mark.slow
-def test_the_demo_prints_a_table_and_leaves_a_result_and_a_picture(shown):
+def test_the_demo_trains_three_recognisers_and_leaves_a_report(shown):
     done, folder = shown
     assert done.exit_code == 0, done.output
-    assert done.stdout.startswith("blocked_cka")
-    assert f"Picture: {folder}/heatmap.png" in done.stdout
-    assert (folder / "heatmap.png").read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in sorted((folder / "runs").iterdir())] == [
+        *("cnn-seed0", "lstm-seed0", "transformer-seed0")
+    ]
+    assert "report.html" in done.stdout
+    assert (folder / "report.html").read_text().count("<svg") > 0
+    assert (folder / "figures" / "change-blocked_cka.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
-def test_training_changed_the_deep_layers_more_than_the_first(shown):
-    result = SimilarityResult.load(shown[1])
-    assert len(result.layers_x) == 14
-    same = result.matrix("blocked_cka").diagonal()
-    assert same[0] > 0.9
-    assert same[-1] < 0.3
-    assert np.abs(result.matrix("linear_cka", "null")).max() < 0.05
+def test_one_table_holds_all_runs_with_their_steps_and_errors(shown):
+    result = SimilarityResult.load(shown[1] / "result")
+    assert set(result.columns["run"]) == {"cnn-seed0", "lstm-seed0", "transformer-seed0"}
+    assert set(result.columns["against"]) == {"final", "initial", "previous", "self"}
+    assert max(result.columns["step"]) == 12
+    assert all(cer > 0 for cer in result.columns["cer"])
 
 
 @pytest.mark.slow
-def test_the_reading_names_the_layers_that_the_numbers_name(shown):
-    result = SimilarityResult.load(shown[1])
-    same = result.matrix("blocked_cka").diagonal()
-    text = demo.reading(result)
-    assert f"{same.max():.2f} at {result.layers_x[same.argmax()]}" in text
-    assert f"{same.min():.2f} at {result.layers_x[same.argmin()]}" in text
+def test_the_layers_heard_what_the_run_was_evaluated_on(shown):
+    result = SimilarityResult.load(shown[1] / "result")
+    record = Run.open(shown[1] / "runs" / "cnn-seed0").record
+    assert result.provenance["probe"]["dataset"] == "eval.parquet"
+    assert record["data"]["eval"]["speakers"] == ["en+m8"]
+    assert result.provenance["probe"]["n_speakers"] == 1
 
 
 @pytest.mark.slow
-def test_the_demo_can_be_run_again_into_its_folder(shown):
-    again = CliRunner().invoke(main, ["demo", "-o", str(shown[1])], catch_exceptions=False)
-    assert again.exit_code == 0
-    assert again.stdout == shown[0].stdout
+def test_with_one_seed_nothing_is_decided(shown):
+    verdicts = json.loads((shown[1] / "verdicts.json").read_text())
+    assert {verdict["claim"] for verdict in verdicts} == {"A", "B", "C", "D"}
+    assert {verdict["outcome"] for verdict in verdicts} == {"undecided"}
 
 
 @pytest.mark.slow
-def test_the_readme_shows_the_demo_as_it_is(shown):
+def test_models_are_told_with_their_layers_and_errors(shown):
+    models = json.loads((shown[1] / "models.json").read_text())
+    assert [model["encoder"] for model in models] == ["cnn", "lstm", "transformer"]
+    assert all(model["final_step"] == 12 and model["cer"] > 0 for model in models)
+    assert models[1]["layers"][4]["layer"] == "lstm.0"
+
+
+@pytest.mark.slow
+def test_a_second_demo_computes_nothing_again(shown):
+    done, folder = shown
+    weights = folder / "runs" / "cnn-seed0" / "checkpoint-12" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    again = _demo(folder)
+    assert again.stdout == done.stdout
+    assert weights.stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_is_told_and_the_others_are_reported(shown):
+    plan = demo.small_experiment(shown[1])
+    broken = Experiment(**{**vars(plan), "encoders": ("cnn", "lstm")})
+    state = shown[1] / "runs" / "lstm-seed0" / "run.json"
+    whole = state.read_text()
+    state.write_text("{")
+    outcome = run_experiment(broken)
+    state.write_text(whole)
+    assert list(outcome.failed) == ["lstm-seed0"]
+    assert "run.json" in outcome.failed["lstm-seed0"]
+    assert [run["label"] for run in outcome.runs] == ["cnn-seed0"]
+
+
+def test_an_experiment_of_which_nothing_is_left_says_why(tmp_path):
+    nothing = Experiment(data=str(tmp_path / "none.parquet"), output=tmp_path, encoders=("cnn",))
+    with pytest.raises(RuntimeError, match=r"no run came to its end; cnn-seed\d: .*none\.parquet"):
+        run_experiment(nothing)
+
+
+def test_the_readme_shows_a_demo_of_the_same_runs():
     readme = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8")
-    promised = re.search(r"<!-- demo -->\n```\n(.*?)\n```", readme, re.S)[1].split()
-    printed = shown[0].stdout.split("\nPicture:")[0].split()
-    assert len(promised) == len(printed)
-    for old, new in zip(promised, printed, strict=True):
-        number = re.fullmatch(r"\(?(\d\.\d+)\)?[.,;]?", old)
-        # another processor rounds otherwise
-        same = old == new if number is None else abs(float(number[1]) - _number(new)) < 0.02
-        assert same, (old, new)
-
-
-def _number(word):
-    return float(re.search(r"\d\.\d+", word)[0])
+    shown = re.search(r"<!-- demo -->\n```\n(.*?)\n```", readme, re.S)[1]
+    assert [line.split()[0] for line in shown.splitlines()[1:4]] == [
+        *("cnn-seed0", "lstm-seed0", "transformer-seed0")
+    ]
