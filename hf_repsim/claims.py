@@ -211,8 +211,8 @@ def judged(
 
 def _outcome(low: float, high: float, expected: str) -> str:
     holds, fails = {
-        "< 0": (high < 0, low >= 0),
-        "> 0": (low > 0, high <= 0),
+        "< 0": (high < 0, low > 0),
+        "> 0": (low > 0, high < 0),
         ">= 0": (low >= 0, high < 0),
     }[expected]
     return "holds" if holds else "does not hold" if fails else "undecided"

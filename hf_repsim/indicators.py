@@ -85,7 +85,7 @@ def _over_variants(families: Mapping[int, list[TrainedRun]], measure: str, rate:
         at_step: dict[int, list[tuple[float, float]]] = {}
         for run in told:
             points = zip(run.steps, run.to_final(measure), getattr(run, rate), strict=True)
-            for step, similarity, error in list(points)[:-1]:
+            for step, similarity, error in points:
                 at_step.setdefault(int(step), []).append((similarity, error))
         found = [rank_correlation(*zip(*points, strict=True))[0] for points in at_step.values()]
         known = [value for value in found if np.isfinite(value)]

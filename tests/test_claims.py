@@ -187,6 +187,14 @@ def test_fewer_than_three_seeds_decide_nothing():
     assert math.isfinite(found.estimate)
 
 
+def test_a_difference_of_exactly_0_decides_nothing():
+    rows = [row for seed in range(3) for row in one_lstm(seed, "bottom-up")]
+    rows += [row | {"encoder": "cnn", "run": f"as-{row['run']}"} for row in rows]
+    found = verdict(as_result(rows), BOTTOM_UP, "lstm - cnn", measure="cca")
+    assert (found.low, found.high, found.outcome) == (0, 0, "undecided")
+    assert "every seed gave the same value" in found.note
+
+
 def test_no_value_is_nan_without_a_reason():
     rows = [
         r for r in run_rows("lstm", 0, order="bottom-up", shape="flat") if r["against"] != "self"

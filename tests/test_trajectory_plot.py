@@ -192,6 +192,14 @@ def test_runs_that_recognise_nothing_are_left_out_by_name_or_shown_where_there_a
             assert said in text
 
 
+def test_lines_are_the_mean_of_the_runs_that_recognise_something():
+    good = run_rows("lstm", 0, order="bottom-up", shape="flat")
+    lost = run_rows("lstm", 1, order="collapsed", shape="flat")
+    alone, both = (panels(as_result(r).plot("change"))["LSTM"] for r in (good, good + lost))
+    for line, same in zip(alone.get_lines(), both.get_lines(), strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), same.get_ydata())
+
+
 def test_seeds_that_differ_are_named_by_encoder():
     rows = [r for s in (0, 1) for r in run_rows("cnn", s, order="random", shape="flat")]
     rows += run_rows("lstm", 7, order="random", shape="flat")
