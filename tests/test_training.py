@@ -17,6 +17,8 @@ from hf_repsim.run import Run
 from hf_repsim.training import conductor, train
 from hf_repsim.training.trainer import CtcTrainer, checkpoint_steps, share_of_rate
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*has learnt nothing")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

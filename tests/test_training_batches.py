@@ -17,6 +17,8 @@ from hf_repsim.training.corpus import Admission, Clip, Corpus
 from hf_repsim.training.trainer import CtcTrainer
 from hf_repsim.training.vocabulary import Spelling
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*has learnt nothing")
+
 
 def admission(max_seconds: float = 30.0, samples_per_frame: int = 160) -> Admission:
     spelling = Spelling.of_characters(["abc"])

@@ -20,6 +20,8 @@ from hf_repsim.training import trainer
 from hf_repsim.training.lesson import Preparation
 from hf_repsim.training.trainer import CtcTrainer
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*has learnt nothing")
+
 SETTINGS = {"epochs": 3, "join": 2, "changes": {"conv_dim": (16, 16), "conv_kernel": (3, 3),
             "conv_stride": (2, 2), "hidden_dropout": 0.3, "mask_time_prob": 0.3}}  # fmt: skip
 

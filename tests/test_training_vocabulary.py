@@ -10,6 +10,8 @@ from transformers import PreTrainedTokenizerFast, Wav2Vec2CTCTokenizer
 from hf_repsim.training import Recipe
 from hf_repsim.training.vocabulary import Spelling, frames_needed, normalise
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*has learnt nothing")
+
 
 @pytest.mark.parametrize(
     ("text", "normalised"),

@@ -86,7 +86,10 @@ def train(encoder: str, data: str, **options: Any) -> None:
         if options["eval_data"] is not None:
             options["eval_data"] = _probe(options["eval_data"], columns)
         with quiet():
-            run = begin(encoder, _probe(data, columns), progress=True, **options)
+            try:
+                run = begin(encoder, _probe(data, columns), progress=True, **options)
+            except FloatingPointError as error:
+                raise click.ClickException(str(error)) from error
     _report(run, as_json=as_json)
 
 

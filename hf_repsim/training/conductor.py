@@ -44,34 +44,28 @@ def train(
 ) -> Run:
     """Train a recogniser from random weights and keep its checkpoints in `output`.
 
-    Settings are the fields of `Recipe`. Each checkpoint is a model of its own, with processor; all
-    are evaluated on speakers that are never learnt from. A run that was stopped goes on from its
-    last checkpoint when it is called again, to the weights it would have had; a finished one is
-    returned as it is.
+    All are evaluated on speakers that are never learnt from. A run that was stopped goes on from its last checkpoint when it is asked for
+    again, to the weights it would have had; a finished one is returned as it is.
 
     Args:
         encoder: a name in `hf_repsim.ctc.ENCODERS`.
-        data: a probe with transcripts (and speakers), or text for `Probe.parse`. It is kept in
-            memory, 115 MB per hour, unless `streaming`.
+        data: a probe with transcripts, or text for `Probe.parse`. It is kept in memory, 115 MB per
+            hour and process, unless `streaming`.
         output: folder of the run.
-        eval_data: what to evaluate on, in place of a part of `data`.
+        eval_data: what to evaluate on, in place of held-out speakers of `data`.
         overwrite: delete an earlier run in that folder.
         progress: draw bars on stderr.
-        settings: see `Recipe`.
+        settings: fields of `Recipe`.
 
-    Raises:
-        ValueError: a setting, the data, or an earlier run in the folder do not fit.
-        FloatingPointError: the loss is no number any more; checkpoints stay.
-        OSError: the folder cannot be used, or the data cannot be found.
+    Raises ValueError (settings, data or an earlier run do not fit), FloatingPointError (the loss is
+    no number any more; checkpoints stay), OSError (data not found, folder not usable).
     """
     recipe, folder = Recipe(**settings), Path(output).expanduser().absolute()
-    probe, eval_probe = _probe(data), None if eval_data is None else _probe(eval_data)
-    ranks = PartialState(cpu=not torch.cuda.is_available())
-    _check_device(recipe)
+    probes = {"data": _probe(data), "eval_data": None if eval_data is None else _probe(eval_data)}
+    ranks = _ranks(recipe)
     share = (ranks.process_index, ranks.num_processes)
-    preparation = Preparation(encoder, recipe, probe, eval_probe, share, progress)
+    preparation = Preparation(encoder, recipe, *probes.values(), share, progress)
     preparation.model()  # an unknown encoder, size or change ends here
-    probes = {"data": probe, "eval_data": eval_probe}
     arguments = arguments_of(encoder, probes, recipe, n_processes=share[1])
     with ranks.main_process_first():
         record = claim(folder, arguments, overwrite=overwrite)
@@ -95,7 +89,8 @@ def _learn(preparation: Preparation, folder: Path, record: dict[str, Any]) -> No
     keep()
     if is_main:
         keep_exam(lesson.exam.corpus, lesson.exam.strings, folder)
-    max_steps, resumed = _steps(recipe, lesson), last_checkpoint(folder)
+    with PartialState().main_process_first():  # else two would remove the same files
+        max_steps, resumed = _steps(recipe, lesson), last_checkpoint(folder)
     if resumed is None or _step(resumed) < max_steps:
         trainer = _trainer(preparation, lesson, folder=folder, max_steps=max_steps, saved=keep)
         trainer.args.eval_on_start = resumed is None
@@ -182,6 +177,8 @@ def _probe(data: Probe | str | Path) -> Probe:
     return Probe.parse(str(data))
 
 
-def _check_device(recipe: Recipe) -> None:
-    if recipe.dtype == "fp16" and not torch.cuda.is_available():
+def _ranks(recipe: Recipe) -> PartialState:
+    has_gpu = torch.cuda.is_available()
+    if recipe.dtype == "fp16" and not has_gpu:
         raise ValueError("fp16 needs a GPU, and there is none: choose fp32, or bf16")
+    return PartialState(cpu=not has_gpu)

@@ -246,7 +246,7 @@ class Bar(TrainerCallback):
         """Move it on."""
         self.bar.update()
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, *, logs: Any, **_: Any) -> None:
         """Write the newest numbers beside it."""
         shown = {"loss": "loss", "eval_cer": "CER", "eval_wer": "WER"}
         self.numbers |= {shown[key]: f"{logs[key]:.3f}" for key in shown if key in logs}
