@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+from importlib.resources import files
 
+import pyarrow.parquet as pq
 import pytest
 from runs import save_run
 from test_cli import run as invoke
@@ -12,6 +15,7 @@ from tiny_models import save_model
 from hf_repsim import trajectory as module
 from hf_repsim.result import SimilarityResult
 
+PROBE = files("hf_repsim") / "assets" / "probe.parquet"
 HEAR = ("--max-utterances", "4", "--measure", "linear_cka")
 
 
@@ -92,3 +96,11 @@ def test_a_mistake_is_one_line_with_its_status(arguments, status, message, folde
 
 def test_a_folder_that_is_no_run_is_said(tmp_path):
     assert "is no run" in follow(tmp_path, tmp_path / "out", status=1).stderr
+
+
+def test_without_a_probe_a_run_is_heard_on_what_it_was_evaluated_on(folder, tmp_path):
+    run = shutil.copytree(folder, tmp_path / "run")
+    pq.write_table(pq.read_table(PROBE).slice(0, 2), run / "eval.parquet")
+    follow(run, tmp_path / "out", "--against", "previous")
+    told = SimilarityResult.load(tmp_path / "out").provenance["probe"]
+    assert (told["dataset"], told["n_utterances"]) == ("eval.parquet", 2)

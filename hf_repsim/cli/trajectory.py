@@ -22,12 +22,14 @@ from hf_repsim.terminal import Command, errors, print_rows, quiet
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from hf_repsim.probe import Probe
     from hf_repsim.result import SimilarityResult
 
 
 @click.command(
     cls=Command,
-    example="hf-repsim trajectory runs/cnn --probe speech/ --max-utterances 100 -o cnn-trajectory",
+    example="hf-repsim trajectory runs/cnn -o cnn-trajectory\n"
+    "hf-repsim trajectory runs/cnn --probe speech/ --max-utterances 100 -o cnn-on-other-speech",
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @probing
@@ -49,6 +51,9 @@ if TYPE_CHECKING:
 @loading
 def trajectory(run: Path, **options: Any) -> None:
     """Follow the layers of RUN, a folder of training checkpoints, on audio that all of them hear.
+
+    Without --probe that is what a run of `hf-repsim train` is evaluated on, 500 utterances at most,
+    and for any other run the package's speech.
 
     Prints, for each checkpoint, how alike each layer is to itself in the first reference. A call
     that was interrupted goes on when it is given again.
@@ -75,7 +80,7 @@ def _follow(
     passed = ("every", "batch_size", "trust_remote_code", "allow_pickle")
     keep = {name: options[name] for name in passed}
     keep |= {name: options[name] or None for name in ("layers", "steps")}
-    keep |= {"probe": chosen_probe(options), "against": options["against"] or AGAINST}
+    keep |= {"probe": _chosen_probe(run, options), "against": options["against"] or AGAINST}
     output = options["output"]
     try:
         return follow(
@@ -84,6 +89,15 @@ def _follow(
     except KeyboardInterrupt:
         click.echo(f"interrupted; give the command again to go on from {output}", err=True)
         raise SystemExit(1) from None
+
+
+def _chosen_probe(run: Path, options: dict[str, Any]) -> Probe:
+    """What `--probe` names; by default what our own runs are evaluated on."""
+    from hf_repsim.run import EXAM
+
+    if options["probe_text"] is None and (run / EXAM).is_file():
+        options = {**options, "probe_text": str(run / EXAM)}
+    return chosen_probe(options)
 
 
 def _report(result: SimilarityResult, output: Path, *, as_json: bool) -> None:

@@ -42,7 +42,7 @@ class Experiment:
     size: str = "small"
     probe: str = "held-out"  # "held-out", "paper", or as for `--probe`
     measures: tuple[str, ...] = MEASURES_FOLLOWED
-    every: int = 1  # epochs between the checkpoints that are followed
+    every: int = 1  # every so many checkpoints one is followed, and the last
     title: str = "How the layers of speech recognisers change over training"
     jobs: int = 1
 
