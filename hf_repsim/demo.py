@@ -29,5 +29,8 @@ def small_experiment(output: Path, *, n_seeds: int = 1) -> Experiment:
         measures=MEASURES,
         every=EVERY,
         jobs=min(os.cpu_count() or 1, 3 * n_seeds),
+        data_name="spoken digits by espeak-ng",
+        licence="CC0-1.0",
+        command=f"hf-repsim demo --seeds {n_seeds}",
         title="A CNN, an LSTM and a Transformer learn spoken digits",
     )

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +31,7 @@ def main() -> int:
     as_json = options.pop("json")
     for name in ("encoders", "seeds", "measures"):
         options[name] = tuple(options[name])
+    options["command"] = _told(sys.argv)
     options["variants"] = tuple(tuple(text.split(" ", 1)) for text in options["variants"])
     try:
         outcome = run_experiment(Experiment(**options, training=tuple(training)), progress=True)
@@ -45,6 +47,12 @@ def main() -> int:
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     at = arguments.index("--") if "--" in arguments else len(arguments)
     return arguments[:at], arguments[at + 1 :]
+
+
+def _told(arguments: list[str]) -> str:
+    """The command, without where on this machine things are."""
+    words = [Path(word).name if Path(word).is_absolute() else word for word in arguments[1:]]
+    return shlex.join(["python", "scripts/reproduce_paper.py", *words])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,6 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--measures", nargs="+", default=MEASURES_FOLLOWED)
     add("--every", type=int, default=1, help="follow every N-th checkpoint")
     add("--jobs", type=int, default=1, help="runs at a time, each on its own GPU if there are many")
+    add("--data-name", default=default.data_name, help="what reports and cards call the data")
+    add("--data-url", default=default.data_url)
+    add("--licence", default=default.licence, help="of the data")
     add("--title", default=default.title, help="of the report")
     add("--json", action="store_true", help="print the verdicts as JSON")
     return parser

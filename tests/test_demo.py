@@ -1,4 +1,4 @@
-"""The demo and the experiment behind it: what is left in the folder, and what a second call does."""
+"""The demo and the experiment behind it: what is left in the folder, what is done again."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_with_one_seed_nothing_is_decided(shown):
 
 @pytest.mark.slow
 def test_models_are_told_with_their_layers_and_errors(shown):
-    models = json.loads((shown[1] / "models.json").read_text())
+    models = json.loads((shown[1] / "models.json").read_text())["runs"]
     assert [model["encoder"] for model in models] == ["cnn", "lstm", "transformer"]
     assert all(model["final_step"] == 12 and model["cer"] > 0 for model in models)
     assert models[1]["layers"][4]["layer"] == "lstm.0"

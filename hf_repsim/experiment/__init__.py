@@ -113,7 +113,7 @@ def _concluded(
     result = together([*_trajectories(experiment, followed), *_variants(experiment, followed)])
     result.save(output / "result", exist_ok=True)
     runs = [_record(experiment.run_folder(subject)) for subject in followed]
-    _write_json(output / "models.json", runs)
+    _write_json(output / "models.json", _models(experiment, runs))
     found = verdicts(result) + indicators(result)
     _write_json(output / "verdicts.json", [asdict(verdict) for verdict in found])
     reading = survival(found)
@@ -210,6 +210,13 @@ def _record(folder: Path) -> dict[str, Any]:
     ]
     rates = {"wer": last.wer, "cer": last.cer}
     return {**run.record, **rates, "final_step": last.step, "layers": layers}
+
+
+def _models(experiment: Experiment, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """All models with where they come from, as `scripts/write_model_cards.py` reads it."""
+    name = experiment.data_name or Path(experiment.data).name
+    data = {"name": name, "licence": experiment.licence, "url": experiment.data_url}
+    return {"title": experiment.title, "data": data, "command": experiment.command, "runs": runs}
 
 
 def _figures(result: SimilarityResult, folder: Path) -> Iterator[tuple[str, Figure]]:

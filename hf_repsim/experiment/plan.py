@@ -44,6 +44,10 @@ class Experiment:
     measures: tuple[str, ...] = MEASURES_FOLLOWED
     every: int = 1  # every so many checkpoints one is followed, and the last
     title: str = "How the layers of speech recognisers change over training"
+    data_name: str = ""  # what the models' record calls the data; "" for as it was given
+    data_url: str = ""
+    licence: str = "not stated"  # of the data
+    command: str = ""  # that makes all of it again
     jobs: int = 1
 
     @property

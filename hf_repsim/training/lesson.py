@@ -66,7 +66,7 @@ class Preparation:
     share: tuple[int, int] = (0, 1)
     progress: bool = False
 
-    def model(self, *, vocab_size: int = 2, pad_token_id: int = 0) -> PreTrainedModel:
+    def model(self, *, vocab_size: int = 32, pad_token_id: int = 0) -> PreTrainedModel:
         """The untrained model."""
         recipe = self.recipe
         return make_model(
