@@ -44,9 +44,8 @@ def train(
 ) -> Run:
     """Train a recogniser from random weights and keep its checkpoints in `output`.
 
-    All are evaluated on speakers that are never learnt from. A run that was stopped goes on from
-    its last checkpoint when it is asked for again, to the weights it would have had; a finished one
-    is returned as it is.
+    All are evaluated on speakers that are never learnt from. A run that was stopped goes on, when
+    it is asked for again, to the weights it would have had; a finished one is returned as it is.
 
     Args:
         encoder: a name in `hf_repsim.ctc.ENCODERS`.
