@@ -131,6 +131,21 @@ def test_more_ranks_than_strings_are_refused():
         Batches(corpus(3), batch_seconds=1, join=3, share=(0, 4))
 
 
+def test_each_epoch_of_a_run_hears_all_clips_in_an_order_of_its_own(tmp_path, monkeypatch):
+    heard, original = [], CtcTrainer.training_step
+
+    def listening(self, model, inputs, *args):
+        heard.append(tuple(inputs["ids"]))
+        return original(self, model, inputs, *args)
+
+    monkeypatch.setattr(CtcTrainer, "training_step", listening)
+    run = learn(data_to_learn(tmp_path / "data"), tmp_path / "run", epochs=3)
+    epochs = [heard[i : i + 4] for i in (0, 4, 8)]
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    n = run.record["data"]["train"]["n_utterances"]
+    assert [len(set(chain(*epoch))) for epoch in epochs] == [n] * 3
+
+
 def stream_of(data: Probe, rank: int = 0, ranks: int = 1, **options) -> Stream:
     options = {"batch_seconds": 1.0, "join": 2, **options}
     return Stream(data, admission(), share=(rank, ranks), **options)
