@@ -168,7 +168,9 @@ class SimilarityResult:
     def probe_name(self) -> str:
         """The probe as DATASET:CONFIG:SPLIT, leaving out what is not known."""
         probe = _mapping(self.provenance.get("probe"))
-        parts = (probe.get(key) for key in ("dataset", "config", "split"))
+        # plain files are a split "train" to `datasets`, whatever they hold
+        known = ("dataset",) if probe.get("kind") == "files" else ("dataset", "config", "split")
+        parts = (probe.get(key) for key in known)
         return printable(":".join(str(part) for part in parts if part)) or "unknown probe"
 
     def counts(self) -> str:

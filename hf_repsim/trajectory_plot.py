@@ -29,6 +29,7 @@ _LAYER = 0.14
 _BELOW = 0.35  # room for the epochs and their name
 _ERROR_LEFT = 0.5
 _MARKERS = "osD^vP*X"
+_EACH_STEP = "Each checkpoint with the one before it, which may be an update away or an epoch."
 
 
 @panels.styled
@@ -50,7 +51,7 @@ def change(result: SimilarityResult, measure: str | None = None) -> Figure:
         **{"left": 0.5, "bottom": _BELOW, "right": 0.55, "above": 0.25},
         title=panels.title(result, "How alike each layer is from checkpoint to checkpoint"),
         caption=panels.caption(
-            *(result, cast, "Each checkpoint with the one before it.", panels.BANDS),
+            *(result, cast, _EACH_STEP, panels.BANDS),
             measure=measure,
         ),
     )

@@ -165,6 +165,11 @@ def test_repr_says_models_layers_probe_counts_and_measures():
     )
 
 
+def test_a_plain_file_is_not_called_after_the_split_that_datasets_makes_of_it():
+    probe = {"dataset": "eval.parquet", "kind": "files", "split": "train"}
+    assert SimilarityResult(a_result().columns, {"probe": probe}).probe_name() == "eval.parquet"
+
+
 def test_strange_provenance_is_survived():
     result = SimilarityResult(a_result().columns, {"models": ["?"], "probe": 3})
     assert "x vs y" in repr(result)
