@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 from hf_repsim.claims import MIXTURE, Verdict
 from hf_repsim.table import printable
@@ -30,6 +32,16 @@ def verdict_table(verdicts: Sequence[Verdict], measures: Sequence[str] = SHOWN) 
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in table
     )
+
+
+def verdict_rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """Verdicts as dicts for JSON: what is not a number is None."""
+    rows = [asdict(verdict) for verdict in verdicts]
+    return [{name: _known(value) for name, value in row.items()} for row in rows]
+
+
+def _known(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cell(verdict: Verdict | None) -> str:

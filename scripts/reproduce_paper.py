@@ -13,15 +13,14 @@ attention decoders, audio at 16 kHz, and layers are heard without padding.
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 from hf_repsim.ctc import ENCODERS
 from hf_repsim.experiment import MEASURES_FOLLOWED, Experiment, Outcome, run_experiment
-from hf_repsim.terminal import print_rows
+from hf_repsim.terminal import print_rows, quiet
+from hf_repsim.verdict_table import verdict_rows
 
 
 def main() -> int:
@@ -34,7 +33,8 @@ def main() -> int:
     options["command"] = _told(sys.argv)
     options["variants"] = tuple(tuple(text.split(" ", 1)) for text in options["variants"])
     try:
-        outcome = run_experiment(Experiment(**options, training=tuple(training)), progress=True)
+        with quiet():
+            outcome = run_experiment(Experiment(**options, training=tuple(training)), progress=True)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data-name", default=default.data_name, help="what reports and cards call the data")
     add("--data-url", default=default.data_url)
     add("--licence", default=default.licence, help="of the data")
+    add("--weights-licence", default=default.weights_licence, help="of the models, for cards")
     add("--title", default=default.title, help="of the report")
     add("--json", action="store_true", help="print the verdicts as JSON")
     return parser
@@ -93,8 +94,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _print(outcome: Outcome, *, as_json: bool) -> None:
     if as_json:
-        verdicts = [asdict(verdict) for verdict in outcome.verdicts]
-        print(json.dumps(verdicts, indent=1, ensure_ascii=False))
+        print_rows(verdict_rows(outcome.verdicts), as_json=True)
     else:
         print_rows(outcome.run_rows(), as_json=False)
         print(f"\n{outcome.summary()}")

@@ -3,9 +3,9 @@
     python scripts/write_model_cards.py docs/results/digits.json -o model_cards
 
 Without a file, all of `docs/results` that describe trained models. Such a file is a JSON object:
-"title" of the experiment; "data" {"name", "licence", and "url" if there is one}; the "command" that
-made it; and "runs", each a `run.json` with "wer", "cer" (fractions), "final_step" and "layers"
-[{"layer", "features"}]. Every number of a card is from there.
+"title" of the experiment; "data" {"name", "licence", and where there are, "url" and
+"weights_licence"}; the "command" that made it; and "runs", each a `run.json` with "wer", "cer"
+(fractions), "final_step" and "layers" [{"layer", "features"}]. All numbers of a card are theirs.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ def render(name: str, runs: Sequence[Record], result: Record, source: str) -> st
         of_speakers=f" of {counted(train['n_speakers'], 'speaker')}"
         if train.get("n_speakers")
         else "",
+        weights=weights_licence(result["data"]),
         licence=result["data"]["licence"],
     )
 
@@ -122,7 +123,7 @@ def metadata(name: str, runs: Sequence[Record], data: Record) -> str:
     ]
     return ModelCardData(
         language="en",
-        license="apache-2.0",
+        license=weights_licence(data),
         library_name="transformers",
         pipeline_tag="automatic-speech-recognition",
         tags=["ctc", "hf_repsim", runs[0]["encoder"]],
@@ -131,6 +132,11 @@ def metadata(name: str, runs: Sequence[Record], data: Record) -> str:
         model_name=name,
         eval_results=evaluations or None,
     ).to_yaml()
+
+
+def weights_licence(data: Record) -> str:
+    """The licence of the weights, as the Hub spells it; that of the data may bind it."""
+    return data.get("weights_licence") or "apache-2.0"
 
 
 def mean_rate(runs: Sequence[Record], metric: str) -> float:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ from hf_repsim.states import check_model
 from hf_repsim.storage import TABLE
 from hf_repsim.trajectory import RUN_COLUMNS, together
 from hf_repsim.trajectory_plot import TRAJECTORY_FIGURES
-from hf_repsim.verdict_table import verdict_table
+from hf_repsim.verdict_table import verdict_rows, verdict_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -115,7 +116,7 @@ def _concluded(
     runs = [_record(experiment.run_folder(subject)) for subject in followed]
     _write_json(output / "models.json", _models(experiment, runs))
     found = verdicts(result) + indicators(result)
-    _write_json(output / "verdicts.json", [asdict(verdict) for verdict in found])
+    _write_json(output / "verdicts.json", verdict_rows(found))
     reading = survival(found)
     report = write_report(
         result,
@@ -209,13 +210,15 @@ def _record(folder: Path) -> dict[str, Any]:
         for layer in check_model(last.folder).values()
     ]
     rates = {"wer": last.wer, "cer": last.cer}
+    assert all(map(math.isfinite, rates.values())), "every checkpoint of ours is evaluated"
     return {**run.record, **rates, "final_step": last.step, "layers": layers}
 
 
 def _models(experiment: Experiment, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """All models with where they come from, as `scripts/write_model_cards.py` reads it."""
     name = experiment.data_name or Path(experiment.data).name
-    data = {"name": name, "licence": experiment.licence, "url": experiment.data_url}
+    licences = {"licence": experiment.licence, "weights_licence": experiment.weights_licence}
+    data = {"name": name, "url": experiment.data_url, **licences}
     return {"title": experiment.title, "data": data, "command": experiment.command, "runs": runs}
 
 
@@ -247,4 +250,5 @@ def _bar(name: str, total: int, *, shown: bool) -> Iterator[Callable[[float], No
 
 
 def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(f"{text}\n", encoding="utf-8")

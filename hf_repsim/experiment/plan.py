@@ -47,6 +47,7 @@ class Experiment:
     data_name: str = ""  # what the models' record calls the data; "" for as it was given
     data_url: str = ""
     licence: str = "not stated"  # of the data
+    weights_licence: str = "apache-2.0"  # of what was learnt from them
     command: str = ""  # that makes all of it again
     jobs: int = 1
 
