@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
 from hf_repsim import demo
 from hf_repsim.cli import main
-from hf_repsim.experiment import Experiment, run_experiment
+from hf_repsim.experiment import Experiment, _probe, run_experiment
 from hf_repsim.result import SimilarityResult
 from hf_repsim.run import Run
 
@@ -29,6 +32,10 @@ def shown(tmp_path_factory):
 
 def _demo(folder):
     return CliRunner().invoke(main, ["demo", "-o", str(folder)], catch_exceptions=False)
+
+
+def _weights(folder):
+    return folder / "runs" / "cnn-seed0" / "checkpoint-12" / "model.safetensors"
 
 
 @pytest.mark.slow
@@ -58,7 +65,7 @@ def test_the_layers_heard_what_the_run_was_evaluated_on(shown):
     record = Run.open(shown[1] / "runs" / "cnn-seed0").record
     assert result.provenance["probe"]["dataset"] == "eval.parquet"
     assert record["data"]["eval"]["speakers"] == ["en+m8"]
-    assert result.provenance["probe"]["n_speakers"] == 1
+    assert result.provenance["probe"]["seconds"] == record["data"]["eval"]["seconds"]
 
 
 @pytest.mark.slow
@@ -76,33 +83,54 @@ def test_models_are_told_with_their_layers_and_errors(shown):
     assert models[1]["layers"][4]["layer"] == "lstm.0"
 
 
-@pytest.mark.slow
-def test_a_second_demo_computes_nothing_again(shown):
-    done, folder = shown
-    weights = folder / "runs" / "cnn-seed0" / "checkpoint-12" / "model.safetensors"
-    before = weights.stat().st_mtime_ns
-    again = _demo(folder)
-    assert again.stdout == done.stdout
-    assert weights.stat().st_mtime_ns == before
+@pytest.fixture(scope="module")
+def again(shown):
+    """A second call for fewer recognisers and one variant, with the record of a run broken."""
+    folder = shown[1]
+    plan = replace(demo.small_experiment(folder), encoders=("cnn", "lstm"))
+    record = folder / "runs" / "lstm-seed0" / "run.json"
+    whole = record.read_text()
+    record.write_text("{")
+    before = _weights(folder).stat().st_mtime_ns
+    outcome = run_experiment(replace(plan, variants=(("cnn", "width x0.5"),)))
+    record.write_text(whole)
+    return outcome, before
 
 
 @pytest.mark.slow
-def test_a_run_that_fails_is_told_and_the_others_are_reported(shown):
-    plan = demo.small_experiment(shown[1])
-    broken = Experiment(**{**vars(plan), "encoders": ("cnn", "lstm")})
-    state = shown[1] / "runs" / "lstm-seed0" / "run.json"
-    whole = state.read_text()
-    state.write_text("{")
-    outcome = run_experiment(broken)
-    state.write_text(whole)
+def test_what_is_finished_is_not_done_again(shown, again):
+    assert _weights(shown[1]).stat().st_mtime_ns == again[1]
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_is_told_and_the_others_are_reported(again):
+    outcome, _ = again
     assert list(outcome.failed) == ["lstm-seed0"]
-    assert "run.json" in outcome.failed["lstm-seed0"]
-    assert [run["label"] for run in outcome.runs] == ["cnn-seed0"]
+    assert "Expecting property name" in outcome.failed["lstm-seed0"]
+    assert [run["label"] for run in outcome.runs] == ["cnn-seed0", "cnn-width-x0.5-seed0"]
+
+
+@pytest.mark.slow
+def test_a_variant_meets_the_size_as_it_is(shown, again):
+    rows = again[0].result.select("against", "run:cnn-seed0")
+    assert set(rows.columns["run"]) == {"cnn-width-x0.5-seed0"}
+    assert set(rows.columns["variant"]) == {"width x0.5"} and set(rows.columns["step"]) == {12}
+    assert (shown[1] / "figures" / "variants-blocked_cka.png").exists()
+
+
+def test_the_papers_probe_is_the_utterances_nearest_to_8_seconds(tmp_path):
+    plan = Experiment(data="", output=tmp_path, probe="paper", encoders=("cnn",))
+    run = plan.run_folder(plan.subjects[0])
+    run.mkdir(parents=True)
+    shutil.copyfile(demo.DIGITS.with_name("probe.parquet"), run / "eval.parquet")
+    seconds = pq.read_table(run / "eval.parquet")["seconds"].to_pylist()
+    chosen = pq.read_table(_probe(plan, plan.subjects))["seconds"].to_pylist()
+    assert sorted(chosen) == sorted(sorted(seconds, key=lambda s: abs(s - 8))[:51])
 
 
 def test_an_experiment_of_which_nothing_is_left_says_why(tmp_path):
-    nothing = Experiment(data=str(tmp_path / "none.parquet"), output=tmp_path, encoders=("cnn",))
-    with pytest.raises(RuntimeError, match=r"no run came to its end; cnn-seed\d: .*none\.parquet"):
+    nothing = Experiment(str(tmp_path / "none.parquet"), tmp_path, encoders=("cnn",), seeds=(0,))
+    with pytest.raises(RuntimeError, match=r"no run came to its end; cnn-seed0: .*none\.parquet"):
         run_experiment(nothing)
 
 

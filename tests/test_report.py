@@ -235,6 +235,14 @@ def test_table_that_is_no_trajectory_is_refused(page):
         page(SimilarityResult(columns, {}))
 
 
-def test_table_without_a_run_that_learnt_is_refused(page):
-    with pytest.raises(ValueError, match="no row is against final or self in a run that learnt"):
-        page(trajectories(steps=(0,)))
+def test_runs_of_which_none_learnt_are_shown_all_the_same(page):
+    subject = data_of(page(trajectories(steps=(0,))))["subjects"][0]
+    assert subject["name"] == "cnn (learnt nothing)"
+    assert subject["n_runs"] > 0
+
+
+def test_table_that_cannot_be_explored_is_refused():
+    columns = dict(trajectories().columns)
+    columns["against"] = ["initial"] * len(columns["against"])
+    with pytest.raises(ValueError, match="no row is against final or self; a report shows those"):
+        explorer(SimilarityResult(columns, {}))

@@ -52,8 +52,9 @@ def write_report(
         title: of the page.
         reading: sentences that say what the verdicts come to.
 
-    Runs that the claims leave out, because they learnt nothing, are named and left out here too.
-    Raises ValueError if the table is not one of trajectories, or if no run learnt anything.
+    Runs that the claims leave out, because they learnt nothing, are named; they count only where a
+    recogniser has no others. Raises ValueError if the table is not one of trajectories, or has no
+    row against "final" or "self".
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

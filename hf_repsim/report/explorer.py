@@ -21,7 +21,9 @@ _DIGITS = 3
 
 
 def explorer(result: SimilarityResult, *, without: Sequence[str] = ()) -> dict[str, Any]:
-    """Matrices of every encoder and variant, JSON-able; runs named in `without` do not count.
+    """Matrices of every encoder and variant, JSON-able.
+
+    Runs named in `without` do not count, unless an encoder and variant has no others.
 
     "measures" maps names to labels; each of "subjects" has "name", "n_runs" and "views", which map
     "final" and "self" to, per checkpoint, "steps", "epochs" and "cer"; to the layers "x" and "y",
@@ -31,16 +33,14 @@ def explorer(result: SimilarityResult, *, without: Sequence[str] = ()) -> dict[s
     Raises ValueError if no row can be shown.
     """
     frame = result.to_pandas()
-    frame = frame[frame["against"].isin(VIEWS) & ~frame["run"].isin(without)]
+    frame = frame[frame["against"].isin(VIEWS)]
     if frame.empty:
-        raise ValueError(
-            f"no row is against {' or '.join(VIEWS)} in a run that learnt; a report shows those"
-        )
+        raise ValueError(f"no row is against {' or '.join(VIEWS)}; a report shows those")
     shown = frame["measure"].unique()
     parts = frame.groupby(["encoder", "variant"], sort=False)
     return {
         "measures": {name: measure_label(name) for name in shown},
-        "subjects": [_subject(" ".join(filter(None, names)), part) for names, part in parts],
+        "subjects": [_subject(names, part, without) for names, part in parts],
     }
 
 
@@ -49,7 +49,14 @@ def measure_label(name: str) -> str:
     return MEASURES[name].label if name in MEASURES else printable(name)
 
 
-def _subject(name: str, part: pandas.DataFrame) -> dict[str, Any]:
+def _subject(
+    names: Sequence[str], part: pandas.DataFrame, without: Sequence[str]
+) -> dict[str, Any]:
+    name, learnt = " ".join(filter(None, names)), ~part["run"].isin(without)
+    if learnt.any():
+        part = part[learnt]
+    else:
+        name += " (learnt nothing)"
     views = part.groupby("against", sort=False)
     return {
         "name": printable(name),
