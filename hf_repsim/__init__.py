@@ -18,6 +18,7 @@ _HOME = {
     "Measure": "measures",
     "Moments": "moments",
     "Probe": "probe",
+    "Recipe": "training",
     "Run": "run",
     "SimilarityResult": "result",
     "accumulate": "comparison",

@@ -1,0 +1,43 @@
+"""What the README says was found is what the stored results hold."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TABLE = re.search(r"<!-- findings -->\n(.*?)\n\n", README, re.S)[1].splitlines()
+COLUMNS = [  # of the table, behind claim and statement
+    ("digits", "blocked_cka"),
+    ("digits", "paper's mixture"),
+    ("sentences", "blocked_cka"),
+    ("sentences", "paper's mixture"),
+]
+
+
+def stored(name):
+    verdicts = json.loads((ROOT / "docs" / "results" / f"{name}-verdicts.json").read_text())
+    return {(v["claim"], v["statement"], v["measure"]): v for v in verdicts}
+
+
+@pytest.mark.parametrize("line", TABLE[2:])
+def test_a_line_of_the_table_holds_the_stored_verdicts(line):
+    claim, statement, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+    for (data, measure), cell in zip(COLUMNS, cells, strict=True):
+        v = stored(data)[claim, statement, measure]
+        numbers = "{estimate:+.2f} [{low:+.2f}, {high:+.2f}]".format(**v)
+        assert cell == f"{numbers} {v['outcome']}"
+
+
+@pytest.mark.parametrize("data", ["digits", "sentences"])
+def test_error_rates_in_the_text_are_means_of_the_stored_runs(data):
+    runs = json.loads((ROOT / "docs" / "results" / f"{data}.json").read_text())["runs"]
+    told = re.findall(r"(\d+) % \((\w+)\)", re.search(rf"{data}: CER ([^;.]*)", README)[1])
+    assert len(told) == 3
+    for rate, encoder in told:
+        rates = [run["cer"] for run in runs if (run["encoder"], run["variant"]) == (encoder, "")]
+        assert round(100 * sum(rates) / len(rates)) == int(rate)
