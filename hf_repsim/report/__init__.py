@@ -52,9 +52,8 @@ def write_report(
         title: of the page.
         reading: sentences that say what the verdicts come to.
 
-    Runs that the claims leave out, because they learnt nothing, are named; they count only where a
-    recogniser has no others. Raises ValueError if the table is not one of trajectories, or has no
-    row against "final" or "self".
+    Runs that learnt nothing are named, and count only where a recogniser has no others. Raises
+    ValueError if the table is none of trajectories, or has no row against "final" or "self".
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
