@@ -73,7 +73,7 @@ def test_layers_are_listed_from_the_configuration(model_folders):
     table = run("layers", model_folders["wav2vec2-stable"]).stdout
     assert "encoder.layers.2" in table
     rows = json.loads(run("layers", model_folders["wav2vec2-stable"], "--json").stdout)
-    assert [row["layer"] for row in rows][-2:] == ["encoder.3", "final"]
+    assert [row["layer"] for row in rows][-3:] == ["encoder.3", "final", "logits"]
     assert rows[0]["ms_per_frame"] == pytest.approx(5 / 16, abs=1e-4)
 
 

@@ -94,7 +94,7 @@ def answers(hub):
 
 def test_checking_a_model_downloads_no_weights(answers):
     layers, files = answers["check tester/speech"]
-    assert layers[-2:] == ["encoder.3", "final"]
+    assert layers[-3:] == ["encoder.3", "final", "logits"]
     assert files == ["config.json", "preprocessor_config.json"]
 
 
@@ -127,7 +127,7 @@ def test_what_was_fetched_is_enough_without_the_hub_and_what_was_not_is_named(hu
     heard, deaf, new = "load tester/speech", "check tester/deaf", "find tester/new"
     offline = ask(hub, heard, deaf, new, HF_HUB_OFFLINE="1")
     assert offline[heard] == answers[heard]
-    assert answers[deaf][0][-1] == "final"  # found, but only its weights' name was asked for
+    assert answers[deaf][0][-1] == "logits"  # found, but only its weights' name was asked for
     assert offline[deaf].startswith("ConnectionError: tester/deaf is not in the cache and ")
     assert offline[new].startswith("ConnectionError: tester/new is not in the cache and ")
 

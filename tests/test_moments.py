@@ -45,10 +45,12 @@ def feed(moments, x, y, batches):
 
 def scores(moments):
     scoring = Scoring(moments)
+    pairs = {names: scoring.pair(*names) for names in moments.pairs}
     return {
-        (name, *pair): measure.compute(scoring.pair(*pair))
+        (name, *names): measure.compute(pair)
         for name, measure in MEASURES.items()
-        for pair in moments.pairs
+        for names, pair in pairs.items()
+        if not measure.equal_widths or pair.xy.shape[0] == pair.xy.shape[1]
     }
 
 

@@ -123,7 +123,7 @@ def plot(folder: Path, *, kind: str, measures: tuple[str, ...], output: Path | N
 def demo(output: Path, n_seeds: int) -> None:
     """Train a CNN, an LSTM and a Transformer on spoken digits, and follow their layers.
 
-    Needs no network, and takes about four minutes on two cores.
+    Needs no network, and takes about two minutes on two cores.
     """
     with errors():
         from hf_repsim.demo import small_experiment

@@ -83,8 +83,9 @@ class Outcome:
 
     def summary(self) -> str:
         """Verdicts and what they say of the paper's contrast, for a terminal."""
-        lines = [verdict_table(self.verdicts), *self.reading, f"report: {self.report}"]
-        return "\n\n".join(lines)
+        decided = any(verdict.outcome != "undecided" for verdict in self.verdicts)
+        reading = self.reading if decided else ["?: undecided; it takes three seeds to decide"]
+        return "\n\n".join([verdict_table(self.verdicts), *reading, f"report: {self.report}"])
 
 
 def run_experiment(experiment: Experiment, *, progress: bool = False) -> Outcome:
@@ -225,12 +226,13 @@ def _models(experiment: Experiment, runs: list[dict[str, Any]]) -> dict[str, Any
 def _figures(result: SimilarityResult, folder: Path) -> Iterator[tuple[str, Figure]]:
     """Figures by kind and measure, each written as PNG as well."""
     folder.mkdir(exist_ok=True)
+    has_variants = any(against.startswith("run:") for against in result.columns["against"])
     for kind, measure in FIGURES_DRAWN:
-        if measure not in result.measures:
+        if measure not in result.measures or (kind == "variants" and not has_variants):
             continue
         try:
             figure = TRAJECTORY_FIGURES[kind](result, measure)
-        except ValueError as error:  # no variants, say: what there is is shown all the same
+        except ValueError as error:  # what there is is shown all the same
             warnings.warn(f"no figure {kind} by {measure}: {error}", stacklevel=2)
             continue
         save_figure(figure, folder / f"{kind}-{measure}.png")
