@@ -129,7 +129,7 @@ def demo(output: Path, n_seeds: int) -> None:
         from hf_repsim.demo import small_experiment
         from hf_repsim.experiment import run_experiment
 
-        experiment = small_experiment(output.absolute(), n_seeds=n_seeds)
+        experiment = small_experiment(output, n_seeds=n_seeds)
         with quiet():
             outcome = run_experiment(experiment, progress=True)
     print_rows(outcome.run_rows(), as_json=False)
