@@ -14,6 +14,8 @@ TABLE = re.search(r"<!-- findings -->\n(.*?)\n\n", README, re.S)[1].splitlines()
 COLUMNS = [  # of the table, behind claim and statement
     ("digits", "blocked_cka"),
     ("digits", "paper's mixture"),
+    ("sentences", "blocked_cka"),
+    ("sentences", "paper's mixture"),
 ]
 
 
@@ -31,7 +33,7 @@ def test_a_line_of_the_table_holds_the_stored_verdicts(line):
         assert cell == f"{numbers} {v['outcome']}"
 
 
-@pytest.mark.parametrize("data", ["digits"])
+@pytest.mark.parametrize("data", ["digits", "sentences"])
 def test_error_rates_in_the_text_are_means_of_the_stored_runs(data):
     runs = json.loads((ROOT / "docs" / "results" / f"{data}.json").read_text())["runs"]
     told = re.findall(r"(\d+) % \((\w+)\)", re.search(rf"{data}: CER\s([^;.]*)", README)[1])
