@@ -29,6 +29,14 @@ _LAYER = 0.14
 _BELOW = 0.35  # room for the epochs and their name
 _ERROR_LEFT = 0.5
 _MARKERS = "osD^vP*X"
+_WAY = (
+    "Above: similarity to the final checkpoint, from 0 where training began to 1 where it ended; "
+    f"dotted: {CONVERGED}. {panels.BANDS}"
+)
+_PASSING = (
+    "Below: the epoch of first passing it; grey: seeds; coloured: their mean, with its 95 % "
+    "interval from 3 seeds on. Layers without a mark had nothing to converge, or collapsed."
+)
 _EACH_STEP = "Each checkpoint with the one before it, which may be an update away or an epoch."
 
 
@@ -84,28 +92,27 @@ def convergence(result: SimilarityResult, measure: str | None = None) -> Figure:
         **{"left": 0.12, "bottom": 0.0, "right": 0.55, "above": 0.25},
         title=panels.title(result, "When each layer reaches its final state"),
         caption=panels.caption(
-            *(result, cast),
-            "Above: similarity to the final checkpoint, from 0 where training began to 1 where it "
-            f"ended; dotted: {CONVERGED}. {panels.BANDS}",
-            "Below: the epoch of first passing it; grey: seeds; coloured: their mean, with its "
-            "95 % interval from 3 seeds on. Layers without a mark had nothing to converge, or "
-            "collapsed.",
+            *(result, cast, _WAY, _PASSING),
             measure=measure,
         ),
     )
+    curves = {
+        encoder: OverSeeds.of(runs, lambda run: _corrected(run, measure))
+        for encoder, runs in cast.runs.items()
+    }
+    lowest = min(np.nanmin(found.low, initial=-0.05) for found in curves.values())
     for i, (encoder, runs) in enumerate(cast.runs.items()):
         upper = panels.inside(sheet, i, at=(left, _BELOW + low + 0.12), size=(_WIDTH, _HEIGHT))
         lower = panels.inside(sheet, i, at=(left, _BELOW), size=(_WIDTH, low))
         panels.name_panel(upper, encoder)
-        found = OverSeeds.of(runs, lambda run: _corrected(run, measure))
-        panels.draw_curves(upper, found)
-        upper.set_ylim(min(-0.05, np.nanmin(found.low, initial=0.0)), 1.05)
+        panels.draw_curves(upper, curves[encoder])
+        upper.set_ylim(lowest, 1.05)
         panels.name_values(upper, "way to final", shown=sheet.is_leftmost(i))
         _draw_passing(upper, lower, runs, measure=measure)
         panels.layer_axis(lower, runs[0].layers, along="y")
         for axes, is_labelled in ((upper, False), (lower, True)):
             panels.tidy(axes)
-            panels.epoch_axis(axes, found.epochs, label=is_labelled)
+            panels.epoch_axis(axes, curves[encoder].epochs, label=is_labelled)
     panels.draw_depth_bar(sheet)
     return sheet.figure
 

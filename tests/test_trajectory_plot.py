@@ -129,6 +129,18 @@ def test_the_early_phase_can_be_read():
     assert [axes.get_xticks()[i] for i in (0, 1, 2)] == [0, 1 / 8, 1]
 
 
+def test_panels_that_share_the_names_of_their_values_share_their_limits(three):
+    columns = dict(three.columns)
+    told = zip(columns["run"], columns["against"], columns["step"], columns["value"], strict=True)
+    columns["value"] = [
+        -0.5 if run.startswith("cnn") and against == "final" and step == 4 else value
+        for run, against, step, value in told
+    ]
+    found = panels(SimilarityResult(columns, three.provenance).plot("convergence"))
+    limits = {found[name].get_ylim() for name in ("CNN", "LSTM", "Transformer")}
+    assert len(limits) == 1 and limits.pop()[0] < -0.3
+
+
 def test_the_epoch_of_convergence_stands_at_its_layer():
     figure = experiment(["cnn"]).plot("convergence")
     lower = next(axes for axes in figure.axes if axes.get_xlabel() == "epoch")
