@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hf_repsim.measures import MEASURES
+from hf_repsim.measures import measure_label
 from hf_repsim.result import SimilarityResult
 from hf_repsim.table import NULL, null_span, shortened
 
@@ -75,10 +75,9 @@ def heatmap(
             _draw_cells(axes, panel, norm, cell=cell)
             _name_axes(result, sheet, i, axes=axes, size=name_size)
             if len(panels) > 1:
-                axes.set_title(
-                    cut(_label(panel.measure), _LABEL, sheet.panel[0]), fontsize=_LABEL, pad=4
-                )
-        label = "similarity" if len(panels) > 1 else _label(panels[0].measure)
+                title = cut(measure_label(panel.measure), _LABEL, sheet.panel[0])
+                axes.set_title(title, fontsize=_LABEL, pad=4)
+        label = "similarity" if len(panels) > 1 else measure_label(panels[0].measure)
         _draw_colour_bar(sheet, norm, label)
     return sheet.figure
 
@@ -110,7 +109,7 @@ def profile(result: SimilarityResult, measure: str | Sequence[str] | None = None
         for name in measures:
             values, nulls = _over_depth(result, name)
             (line,) = axes.plot(
-                values, marker="o", markersize=3, linewidth=1.2, label=safe(_label(name))
+                values, marker="o", markersize=3, linewidth=1.2, label=safe(measure_label(name))
             )
             axes.plot(nulls, linestyle="--", linewidth=0.8, color=line.get_color())
         axes.set_xticks(range(len(layers)), layers, rotation=90)
@@ -171,10 +170,6 @@ def _measures(result: SimilarityResult, measure: str | Sequence[str] | None) -> 
     return chosen
 
 
-def _label(measure: str) -> str:
-    return MEASURES[measure].label if measure in MEASURES else measure
-
-
 def _limits(matrices: Sequence[np.ndarray]) -> tuple[float, float]:
     values = np.concatenate([matrix[np.isfinite(matrix)] for matrix in matrices])
     return min(0.0, *values), max(1.0, *values)
@@ -188,9 +183,9 @@ def _caption(result: SimilarityResult, panels: Sequence[_Panel]) -> list[str]:
     heard = f"{result.counts()}. " if result.counts() else ""
     hatched = "Hatched: no value." if any(panel.refused.any() for panel in panels) else ""
     nulls = [(panel.measure, null_span(result, panel.measure)) for panel in panels]
-    null = ", ".join(f"{_label(measure)} {span}" for measure, span in nulls if span)
+    null = ", ".join(f"{measure_label(measure)} {span}" for measure, span in nulls if span)
     notes = [
-        f"{_label(panel.measure)}, {count} of {panel.n_pairs} pairs: {note}."
+        f"{measure_label(panel.measure)}, {count} of {panel.n_pairs} pairs: {note}."
         for panel in panels
         for note, count in panel.notes.items()
     ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_repsim.table import printable, text_table
+from hf_repsim.table import json_value, printable, text_table
 
 if TYPE_CHECKING:
     import datasets
@@ -132,7 +132,7 @@ class SimilarityResult:
 
     def rows(self) -> list[dict[str, Any]]:
         """The table as a list of dicts for JSON: what is not a finite number is None."""
-        finite = [[_json_value(value) for value in values] for values in self.columns.values()]
+        finite = [[json_value(value) for value in values] for values in self.columns.values()]
         return [dict(zip(self.columns, row, strict=True)) for row in zip(*finite, strict=True)]
 
     def to_pandas(self) -> pandas.DataFrame:
@@ -289,10 +289,6 @@ _CASTS: dict[type, Callable[[str, object], object]] = {
     int: _whole,
     bool: lambda _, value: value,
 }
-
-
-def _json_value(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _mapping(value: object) -> Mapping:

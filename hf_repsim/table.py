@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from itertools import groupby
@@ -35,6 +36,18 @@ def shortened(text: str, limit: int = _MAX_NAME) -> str:
         return text
     tail = (limit - 2) // 2
     return f"{text[: limit - 2 - tail]}..{text[-tail:]}"
+
+
+def json_value(value: object) -> object:
+    """The value as JSON has it: None for what is not a finite number."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as lines, the columns one below the other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = ([cell.ljust(n) for cell, n in zip(row, widths, strict=True)] for row in rows)
+    return "\n".join("  ".join(cells).rstrip() for cells in padded)
 
 
 def null_span(result: SimilarityResult, measure: str) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from hf_repsim.table import aligned
+
 
 class _WithExample:
     """Help that ends with an example to paste, lines kept as they are written."""
@@ -38,10 +40,7 @@ def print_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
     texts = [list(rows[0])] + [["-" if v is None else str(v) for v in row.values()] for row in rows]
-    widths = [max(len(text[i]) for text in texts) for i in range(len(texts[0]))]
-    for text in texts:
-        cells = (cell.ljust(width) for cell, width in zip(text, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+    click.echo(aligned(texts))
 
 
 @contextmanager

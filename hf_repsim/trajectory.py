@@ -19,7 +19,15 @@ import torch
 from tqdm.auto import tqdm
 
 from hf_repsim.comparison import choose_measures, score, versions
-from hf_repsim.course import INPUT, Course, Meeting, Parts, choose_references, plan_course
+from hf_repsim.course import (
+    INPUT,
+    REFERENCES,
+    Course,
+    Meeting,
+    Parts,
+    choose_references,
+    plan_course,
+)
 from hf_repsim.frames import Audio, FrameStore, InputChunk, hear, log_mel_chunks
 from hf_repsim.listening import refuse_lone_processes
 from hf_repsim.moments import Moments
@@ -27,12 +35,12 @@ from hf_repsim.probe import Probe
 from hf_repsim.result import COLUMNS, SimilarityResult
 from hf_repsim.run import Run, RunCheckpoint
 from hf_repsim.states import load_model
+from hf_repsim.trajectory_runs import RUN_COLUMNS
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-AGAINST = ("final", "initial", "previous", "self")
-RUN_COLUMNS = ("run", "encoder", "variant", "seed", "step", "epoch", "wer", "cer", "against")
+AGAINST = tuple(REFERENCES)
 
 
 def trajectory(

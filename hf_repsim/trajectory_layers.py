@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hf_repsim import trajectory_panels as panels
+from hf_repsim.measures import measure_label
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sheet import Sheet, cut
 from hf_repsim.trajectory_panels import COLOURS, LABEL, NAME, Cast
@@ -169,7 +170,7 @@ def variants(result: SimilarityResult, measure: str | None = None) -> Figure:
 
 def _name_neighbours(sheet: Sheet, i: int, *, axes: Axes, measure: str) -> None:
     """Name the panel and its axes; pairs have numbers, as encoders name their layers apart."""
-    label = cut(panels.measure_label(measure), LABEL, sheet.panel[0])
+    label = cut(measure_label(measure), LABEL, sheet.panel[0])
     axes.set_title(label, fontsize=LABEL, pad=4)
     panels.tidy(axes)
     axes.xaxis.set_major_locator(panels.whole_numbers())
@@ -269,5 +270,5 @@ def _draw_means(axes: Axes, table: np.ndarray, *, color: str, linestyle: str = "
 def _about_flat(measures: Sequence[str]) -> str:
     if "flat_pearson" not in measures:
         return ""
-    name = panels.measure_label("flat_pearson")
+    name = measure_label("flat_pearson")
     return f"{name} pairs unit i of one layer with unit i of another, which means nothing."

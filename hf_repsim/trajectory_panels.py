@@ -9,7 +9,7 @@ import numpy as np
 
 from hf_repsim.claims import interval
 from hf_repsim.convergence import check_measure, why_lost
-from hf_repsim.measures import MEASURES
+from hf_repsim.measures import measure_label
 from hf_repsim.result import SimilarityResult
 from hf_repsim.table import shortened
 from hf_repsim.trajectory_runs import TrainedRun, base_runs, encoder_label, known_mean, runs_of
@@ -108,11 +108,6 @@ def chosen_measure(result: SimilarityResult, measure: str | None) -> str:
         return _PREFERRED if _PREFERRED in result.measures else result.measures[0]
     check_measure(result, measure)
     return measure
-
-
-def measure_label(measure: str) -> str:
-    """How a measure is written on an axis."""
-    return MEASURES[measure].label if measure in MEASURES else measure
 
 
 def encoder_colours(encoders: Sequence[str]) -> dict[str, str]:

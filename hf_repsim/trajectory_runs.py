@@ -11,10 +11,7 @@ import numpy as np
 
 from hf_repsim.result import SimilarityResult
 
-TRAJECTORY_COLUMNS = (
-    *("run", "encoder", "variant", "seed"),
-    *("step", "epoch", "wer", "cer", "against"),
-)
+RUN_COLUMNS = ("run", "encoder", "variant", "seed", "step", "epoch", "wer", "cer", "against")
 _LABELS = {"cnn": "CNN", "lstm": "LSTM", "transformer": "Transformer"}
 
 # what counts as depth; `input`, `logits` and `final` (a normalised copy of the last block) do not
@@ -92,7 +89,7 @@ def runs_of(result: SimilarityResult) -> list[TrainedRun]:
     Raises ValueError for a result that follows no training, and where one run has two values for
     the same pair.
     """
-    missing = [name for name in TRAJECTORY_COLUMNS if name not in result.columns]
+    missing = [name for name in RUN_COLUMNS if name not in result.columns]
     if missing:
         raise ValueError(
             f"the result follows no training: it has no column {', '.join(missing)}; "

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hf_repsim.claims import MIXTURE, Verdict
-from hf_repsim.table import printable
+from hf_repsim.table import aligned, json_value, printable
 
 SHOWN = ("blocked_cka", "svcca", MIXTURE)
 _SHORT = {"holds": "yes", "does not hold": "no", "undecided": "?"}
@@ -27,21 +27,13 @@ def verdict_table(verdicts: Sequence[Verdict], measures: Sequence[str] = SHOWN) 
         cells = [_cell(found.get((claim, statement, name))) for name in columns]
         if any(cells):
             table.append([claim, printable(statement), expected, *cells])
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in table
-    )
+    return aligned(table)
 
 
 def verdict_rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
     """Verdicts as dicts for JSON: what is not a number is None."""
     rows = [asdict(verdict) for verdict in verdicts]
-    return [{name: _known(value) for name, value in row.items()} for row in rows]
-
-
-def _known(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return [{name: json_value(value) for name, value in row.items()} for row in rows]
 
 
 def _cell(verdict: Verdict | None) -> str:

@@ -31,3 +31,18 @@ def variant(request) -> str:
 def speech_model(variant, speech_models):
     """Each tiny model in turn."""
     return speech_models[variant]
+
+
+@pytest.fixture
+def heard(monkeypatch):
+    """Names of the checkpoints of a run that are heard while a test runs."""
+    from hf_repsim import trajectory
+
+    names, hear = [], trajectory.hear
+
+    def listen(model, *given):
+        names.append(model.name.rpartition("-")[2])
+        return hear(model, *given)
+
+    monkeypatch.setattr(trajectory, "hear", listen)
+    return names

@@ -9,7 +9,6 @@ from tiny_models import save_model
 
 from hf_repsim import Probe
 from hf_repsim import trajectory as module
-from hf_repsim.frames import hear
 from hf_repsim.result import SimilarityResult
 from hf_repsim.trajectory import trajectory
 
@@ -22,19 +21,6 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def speech():
     return Probe.embedded(max_utterances=5)
-
-
-@pytest.fixture
-def heard(monkeypatch):
-    """Names of the checkpoints that are heard while a test runs."""
-    names = []
-
-    def listen(model, *given):
-        names.append(model.name.rpartition("-")[2])
-        return hear(model, *given)
-
-    monkeypatch.setattr(module, "hear", listen)
-    return names
 
 
 def test_a_call_that_was_cut_short_goes_on_and_gives_what_an_undisturbed_one_gives(

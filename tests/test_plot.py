@@ -31,6 +31,17 @@ def a_result(layers_x, layers_y, measures=("svcca",), names=("org/one", "org/two
     return SimilarityResult(table | columns, {"models": models, "probe": probe})
 
 
+def check_texts(figure, texts):
+    """All texts, given with their boxes, are on the sheet, and none covers another."""
+    for text, box in texts:
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, text
+        assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, text
+    boxes = np.array([box.shrunk(0.98, 0.98).extents for _, box in texts])
+    apart = (boxes[:, None, :2] >= boxes[None, :, 2:]).any(axis=2)
+    covering = np.argwhere(~(apart | apart.T | np.eye(len(boxes), dtype=bool)))
+    assert not [(texts[i][0], texts[j][0]) for i, j in covering]
+
+
 def drawn_texts(figure):
     """The bounding boxes of all texts that are seen, by text."""
     renderer = FigureCanvasAgg(figure).get_renderer()
@@ -54,14 +65,7 @@ def test_no_text_covers_another_or_leaves_the_sheet(kind, names, n_x, n_y, n_mea
     measures = list(MEASURES)[:n_measures]
     notes = {"n_frames": [24310], "null": [0.03], "note": ["flagged: few frames " * 5]}
     figure = a_result(layers(n_x), layers(n_y), measures, names, **notes).plot(kind)
-    texts = drawn_texts(figure)
-    for text, box in texts:
-        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, text
-        assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, text
-    boxes = np.array([box.shrunk(0.98, 0.98).extents for _, box in texts])
-    apart = (boxes[:, None, :2] >= boxes[None, :, 2:]).any(axis=2)
-    covering = np.argwhere(~(apart | apart.T | np.eye(len(boxes), dtype=bool)))
-    assert not [(texts[i][0], texts[j][0]) for i, j in covering]
+    check_texts(figure, drawn_texts(figure))
 
 
 def test_a_heatmap_has_x_upwards_and_y_rightwards_with_values_in_the_cells():

@@ -37,19 +37,6 @@ def result(run, speech):
     return trajectory(run, probe=speech, measures=list(MEASURES))
 
 
-@pytest.fixture
-def heard(monkeypatch):
-    """Names of the checkpoints that are heard while a test runs."""
-    names = []
-
-    def listen(model, *given):
-        names.append(model.name.rpartition("-")[2])
-        return hear(model, *given)
-
-    monkeypatch.setattr(module, "hear", listen)
-    return names
-
-
 @pytest.mark.parametrize(
     ("against", "step", "other"), [("final", 1, 4), ("initial", 2, 0), ("previous", 4, 2)]
 )

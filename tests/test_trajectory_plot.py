@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from test_plot import STRANGE
+from test_plot import STRANGE, check_texts
 from trajectories import LAYERS, as_result, experiment, run_rows
 
 from hf_repsim.result import SimilarityResult
@@ -67,15 +67,8 @@ def tick_labels(axes):
                 yield from (tick.label1, tick.label2)
 
 
-def check_texts(figure):
-    texts = drawn_texts(figure)
-    for text, box in texts:
-        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, text
-        assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, text
-    boxes = np.array([box.shrunk(0.98, 0.98).extents for _, box in texts])
-    apart = (boxes[:, None, :2] >= boxes[None, :, 2:]).any(axis=2)
-    covering = np.argwhere(~(apart | apart.T | np.eye(len(boxes), dtype=bool)))
-    assert not [(texts[i][0], texts[j][0]) for i, j in covering]
+def check_texts_of(figure):
+    check_texts(figure, drawn_texts(figure))
 
 
 def panels(figure):
@@ -85,13 +78,13 @@ def panels(figure):
 
 @pytest.mark.parametrize("kind", TRAJECTORY_FIGURES)
 def test_no_text_covers_another_or_leaves_the_sheet(kind, three):
-    check_texts(three.plot(kind))
-    check_texts(many_layers().plot(kind, "cca"))
+    check_texts_of(three.plot(kind))
+    check_texts_of(many_layers().plot(kind, "cca"))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in TRAJECTORY_FIGURES if kind != "variants"])
 def test_one_run_of_one_encoder_is_enough(kind):
-    check_texts(experiment(["cnn"], [0]).plot(kind))
+    check_texts_of(experiment(["cnn"], [0]).plot(kind))
 
 
 @pytest.mark.parametrize("kind", TRAJECTORY_FIGURES)

@@ -11,7 +11,6 @@ Everything goes into one folder, and the same call goes on where it was stopped:
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import warnings
@@ -23,10 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import soundfile
 from tqdm.auto import tqdm
 
+from hf_repsim.audio import declared_seconds
 from hf_repsim.claims import Verdict, survival, verdicts
+from hf_repsim.columns import read_cell
 from hf_repsim.comparison import compare
 from hf_repsim.experiment.plan import MEASURES_FOLLOWED, Experiment, Subject
 from hf_repsim.indicators import indicators
@@ -37,8 +37,9 @@ from hf_repsim.result import SimilarityResult
 from hf_repsim.run import EXAM, Run, share_done
 from hf_repsim.states import check_model
 from hf_repsim.storage import TABLE
-from hf_repsim.trajectory import RUN_COLUMNS, together
+from hf_repsim.trajectory import together
 from hf_repsim.trajectory_plot import TRAJECTORY_FIGURES
+from hf_repsim.trajectory_runs import RUN_COLUMNS
 from hf_repsim.verdict_table import verdict_rows, verdict_table
 
 if TYPE_CHECKING:
@@ -173,8 +174,7 @@ def _probe(experiment: Experiment, trained: Sequence[Subject]) -> str:
 
 
 def _nearest(table: pa.Table, seconds: float, n: int) -> list[int]:
-    files = (io.BytesIO(row["bytes"]) for row in table["audio"].to_pylist())
-    off = [abs(soundfile.info(file).duration - seconds) for file in files]
+    off = [abs(declared_seconds(read_cell(cell)) - seconds) for cell in table["audio"]]
     return sorted(sorted(range(len(off)), key=lambda i: off[i])[:n])
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hf_repsim.measures import cca, cka, flat, nulls
 from hf_repsim.measures.procrustes import procrustes
 from hf_repsim.pair import PairMoments, Undefined
+from hf_repsim.table import printable
 
 ROTATION = frozenset({"translation", "permutation", "rotation", "scaling"})
 LINEAR = ROTATION | {"feature scaling", "linear map"}
@@ -158,4 +159,10 @@ _ALL = (
 )
 MEASURES: dict[str, Measure] = {measure.name: measure for measure in _ALL}
 
-__all__ = ["INVARIANCES", "MEASURES", "Measure", "Undefined"]
+
+def measure_label(name: str) -> str:
+    """How a measure is written for readers; a name that has no entry, as it is."""
+    return MEASURES[name].label if name in MEASURES else printable(name)
+
+
+__all__ = ["INVARIANCES", "MEASURES", "Measure", "Undefined", "measure_label"]

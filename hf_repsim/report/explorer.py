@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_repsim.measures import MEASURES
+from hf_repsim.measures import measure_label
 from hf_repsim.table import printable
 
 if TYPE_CHECKING:
@@ -42,11 +42,6 @@ def explorer(result: SimilarityResult, *, without: Sequence[str] = ()) -> dict[s
         "measures": {name: measure_label(name) for name in shown},
         "subjects": [_subject(names, part, without) for names, part in parts],
     }
-
-
-def measure_label(name: str) -> str:
-    """How a measure is written for readers; a name that has no entry, as it is."""
-    return MEASURES[name].label if name in MEASURES else printable(name)
 
 
 def _subject(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from hf_repsim.report.explorer import measure_label
+from hf_repsim.measures import measure_label
 from hf_repsim.report.sections import text
 
 if TYPE_CHECKING:
