@@ -10,8 +10,6 @@ from typing import Any
 
 import click
 
-from hf_repsim.table import aligned
-
 
 class _WithExample:
     """Help that ends with an example to paste, lines kept as they are written."""
@@ -36,6 +34,8 @@ class Group(_WithExample, click.Group):
 
 def print_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     """Rows on stdout, as a table or as JSON."""
+    from hf_repsim.table import aligned
+
     if as_json:
         click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from hf_repsim.run import Run
+from hf_repsim.run import Run, share_done
 
 
 def write(path, content):
@@ -89,3 +89,16 @@ def test_a_record_that_cannot_be_read_is_refused_at_once(folder, content, messag
     write(folder / "run.json", content)
     with pytest.raises(ValueError, match=message):
         Run.open(folder)
+
+
+def test_how_far_a_run_is_is_told_by_its_newest_checkpoint(folder):
+    assert share_done(folder) == 0
+    write(folder / "checkpoint-20" / "trainer_state.json", {"global_step": 20, "max_steps": 80})
+    assert share_done(folder) == 0.25
+    write(folder / "trainer_state.json", {})
+    assert share_done(folder) == 1
+
+
+def test_a_run_that_is_just_being_written_is_not_begun(folder):
+    write(folder / "checkpoint-3" / "trainer_state.json", '{"global_st')
+    assert share_done(folder) == share_done(folder / "absent") == 0

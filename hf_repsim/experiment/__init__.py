@@ -32,6 +32,7 @@ from hf_repsim.experiment.plan import MEASURES_FOLLOWED, Experiment, Subject
 from hf_repsim.indicators import indicators
 from hf_repsim.jobs import run_jobs
 from hf_repsim.plot import save_figure
+from hf_repsim.probe import Probe
 from hf_repsim.report import write_report
 from hf_repsim.result import SimilarityResult
 from hf_repsim.run import EXAM, Run, share_done
@@ -47,7 +48,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MEASURES_FOLLOWED", "Experiment", "Outcome", "Subject", "run_experiment"]
 
+FIGURES = "figures"  # folder
 PAPER_UTTERANCES, PAPER_SECONDS = 51, 8.0  # the authors' probe: so many, nearest in length
+_OF_RUNS = ("held-out", "paper")  # probes that runs leave
 # beside a proper measure, where it is defined, the form of the authors' code
 FIGURES_DRAWN = (
     *(("change", "blocked_cka"), ("change", "flat_pearson")),
@@ -86,7 +89,8 @@ class Outcome:
         """Verdicts and what they say of the paper's contrast, for a terminal."""
         decided = any(verdict.outcome != "undecided" for verdict in self.verdicts)
         reading = self.reading if decided else ["?: undecided; it takes three seeds to decide"]
-        return "\n\n".join([verdict_table(self.verdicts), *reading, f"report: {self.report}"])
+        where = f"figures: {self.report.parent / FIGURES}\nreport: {self.report}"
+        return "\n\n".join([verdict_table(self.verdicts), *reading, where])
 
 
 def run_experiment(experiment: Experiment, *, progress: bool = False) -> Outcome:
@@ -96,9 +100,11 @@ def run_experiment(experiment: Experiment, *, progress: bool = False) -> Outcome
     `Outcome.failed`. What is finished already is not done again.
 
     Raises:
-        ValueError: the experiment asks for what is not there.
+        ValueError, OSError: a probe that is named cannot be heard; before anything is trained.
         RuntimeError: not one run could be trained and followed.
     """
+    if experiment.probe not in _OF_RUNS:
+        Probe.parse(experiment.probe).check()
     failed = _train(experiment, progress=progress)
     failed |= _follow(experiment, failed, progress=progress)
     followed = [s for s in experiment.subjects if s.label not in failed]
@@ -124,7 +130,7 @@ def _concluded(
         result,
         output / "report.html",
         verdicts=found,
-        figures=dict(_figures(result, output / "figures")),
+        figures=dict(_figures(result, output / FIGURES)),
         runs=runs,
         title=experiment.title,
         reading=reading,
@@ -163,10 +169,10 @@ def _follow(experiment: Experiment, failed: dict[str, str], *, progress: bool) -
 def _probe(experiment: Experiment, trained: Sequence[Subject]) -> str:
     """What all checkpoints hear; without another wish, what the first run is evaluated on."""
     held_out = experiment.run_folder(trained[0]) / EXAM
+    if experiment.probe not in _OF_RUNS:
+        return experiment.probe
     if experiment.probe == "held-out":
         return str(held_out)
-    if experiment.probe != "paper":
-        return experiment.probe
     table = pq.read_table(held_out)
     path = experiment.output / "paper-probe.parquet"
     pq.write_table(table.take(_nearest(table, PAPER_SECONDS, PAPER_UTTERANCES)), path)

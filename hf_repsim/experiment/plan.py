@@ -6,10 +6,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from hf_repsim.comparison import choose_measures
 from hf_repsim.ctc.variants import variant_changes
 from hf_repsim.jobs import Job
 
 MEASURES_FOLLOWED = ("blocked_cka", "linear_cka", "cca", "svcca", "pwcca", "flat_pearson")
+
+Kind = tuple[str, str]  # encoder, variant
 
 
 @dataclass(frozen=True)
@@ -29,16 +32,18 @@ class Subject:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is trained, on what, how it is followed, and where everything goes."""
+    """What is trained, on what, how it is followed, and where everything goes.
+
+    Raises ValueError, before anything is trained, for an unknown encoder, size, variant or measure,
+    for runs that would share a folder, and for no run or no job at a time.
+    """
 
     data: str  # as for `hf-repsim train --data`
     output: Path
     training: tuple[str, ...] = ()  # more arguments of `hf-repsim train`, for all runs
     encoders: tuple[str, ...] = ("cnn", "lstm", "transformer")
     seeds: tuple[int, ...] = (0, 1, 2)
-    variants: tuple[
-        tuple[str, str], ...
-    ] = ()  # (encoder, variant), beside the encoders as they are
+    variants: tuple[Kind, ...] = ()  # beside the encoders as they are
     size: str = "small"
     probe: str = "held-out"  # "held-out", "paper", or as for `--probe`
     measures: tuple[str, ...] = MEASURES_FOLLOWED
@@ -50,6 +55,19 @@ class Experiment:
     weights_licence: str = "apache-2.0"  # of what was learnt from them
     command: str = ""  # that makes all of it again
     jobs: int = 1
+
+    def __post_init__(self) -> None:
+        choose_measures(self.measures)
+        for subject in self.subjects:
+            variant_changes(subject.encoder, subject.variant, size=self.size)
+        labels = [subject.label for subject in self.subjects]
+        twice = sorted({label for label in labels if labels.count(label) > 1})
+        if twice or not labels:
+            what = f"{twice[0]} would be trained twice" if twice else "nothing would be trained"
+            raise ValueError(f"{what}; name each encoder, variant and seed once")
+        for name in ("jobs", "every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"an experiment takes {name} from 1 up, not {getattr(self, name)}")
 
     @property
     def subjects(self) -> list[Subject]:
