@@ -32,6 +32,7 @@ def test_a_variant_of_depth_has_that_many_layers(encoder):
 def test_a_deeper_cnn_repeats_its_last_convolution():
     changes = variant_changes("cnn", "depth 10")
     assert changes["conv_stride"] == [2, 2, 1, 1, 1, 1, 1, 1, 1, 1]
+    assert (changes["conv_dim"], changes["conv_kernel"]) == ([160] * 10, [5] * 10)
 
 
 @pytest.mark.parametrize("variant", ["width 2", "width x0", "depth 0", "deep", "width x."])
