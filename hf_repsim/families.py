@@ -55,6 +55,8 @@ class Family:
     padding: bool | str = True  # of the extractor: to the longest of the batch, or a strategy
     window: Callable[[Any, Any], int | None] = lambda config, extractor: None  # samples, if fixed
     padding_exact: Callable[[Any, Any], bool] = lambda config, extractor: False  # worth a check
+    # the part of the tower, (rows, samples) -> (rows, channels, frames), that notices padding
+    alone: Callable[[Any], str | None] = lambda config: None
     min_samples: Callable[[Any, Any], int] = lambda config, extractor: 1  # beside the clock's
     harmless_missing: tuple[str, ...] = ()  # names of parameters that evaluation never reads
     optional_packages: tuple[str, ...] = ()  # whose presence changes the numbers a little
@@ -133,10 +135,9 @@ FAMILIES: list[Family] = [
         convs="feature_extractor.conv_layers",
         # Without stable layer norm the same module comes before the blocks.
         final=lambda config: "encoder.layer_norm" if config.do_stable_layer_norm else None,
+        padding_exact=lambda config, extractor: True,
         # A group norm takes its statistics over time, padding included.
-        padding_exact=lambda config, extractor: (
-            config.feat_extract_norm == "layer" and extractor.return_attention_mask
-        ),
+        alone=lambda config: "feature_extractor" if config.feat_extract_norm == "group" else None,
         harmless_missing=("masked_spec_embed",),
         head="lm_head",
     ),

@@ -14,6 +14,13 @@ from torch import nn
 from hf_repsim.checkpoint import find_checkpoint
 from hf_repsim.families import Family, Layer, find_head, select_layers
 
+PRECISIONS = {  # name -> what the forward pass computes in; weights are never kept in half
+    "fp32": torch.float32,
+    "fp64": torch.float64,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+
 
 @dataclass
 class SpeechModel:
@@ -22,7 +29,7 @@ class SpeechModel:
     name: str
     revision: str | None  # the Hub's commit, or sha256 of a folder's files
     model_type: str
-    module: nn.Module  # the tower: eval, float32
+    module: nn.Module  # the tower: eval, float32 (float64 where precision is fp64)
     tower: str  # its path in the whole model, where module_path of the layers begins
     processor: Any  # the feature extractor
     layers: dict[str, Layer]  # in the order in which audio passes them
@@ -30,6 +37,12 @@ class SpeechModel:
     architecture: str = ""  # class that the checkpoint was loaded with
     padding_exact: bool | None = None  # None: not tried yet; only some families ever try
     head: nn.Module | None = field(default=None, repr=False)  # last states of the tower -> logits
+    precision: str = "fp32"  # one of PRECISIONS; in half precision the forward pass is autocast
+
+    @property
+    def is_half(self) -> bool:
+        """Whether the forward pass is autocast to half precision."""
+        return PRECISIONS[self.precision].itemsize == 2
 
     @property
     def rate(self) -> int:
@@ -74,6 +87,7 @@ class SpeechModel:
             "rate": self.rate,
             "window_samples": self.window,
             "padded_batches": bool(self.padding_exact),
+            "precision": self.precision,
             "attention": getattr(self.module.config, "_attn_implementation", None),
             "optional_packages": {p: _version(p) for p in self.family.optional_packages},
         }
@@ -84,28 +98,27 @@ def load_model(
     *,
     revision: str | None = None,
     device: str | torch.device = "cpu",
-    trust_remote_code: bool = False,
-    allow_pickle: bool = False,
+    precision: str = "fp32",
+    **loading: bool,
 ) -> SpeechModel:
-    """Load the part of a speech model that hears, in float32 and eval mode.
+    """Load the part of a speech model that hears, in eval mode.
 
     Args:
         name: A folder, a name on the Hub, or ``NAME@REVISION``.
         revision: A branch, tag or commit on the Hub.
         device: Where the model goes, and its states come from.
-        trust_remote_code: Run model code that comes with the checkpoint.
-        allow_pickle: Read pickled weights if there are no safetensors.
+        precision: Of the forward pass: "fp32"; "bf16" or "fp16", by autocast; "fp64".
+        loading: ``trust_remote_code`` and ``allow_pickle``; errors too are as for
+            :func:`find_checkpoint`.
 
     Raises:
-        FileNotFoundError: If there is no such model or revision.
-        PermissionError: If the model is gated.
-        ConnectionError: If the Hub is needed and cannot be reached.
-        ValueError: If it is no speech model that we know, or lacks its extractor or a weight.
+        ValueError: Also if a weight is missing, or for an unknown precision.
     """
-    checkpoint = find_checkpoint(
-        name, revision=revision, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle
-    )
+    if precision not in PRECISIONS:
+        raise ValueError(f"no precision {precision!r}; known: {', '.join(PRECISIONS)}")
+    checkpoint = find_checkpoint(name, revision=revision, **loading)
     whole, tower, layers = checkpoint.load()
+    whole = whole.double() if precision == "fp64" else whole
     head = find_head(checkpoint.family, whole)
     return SpeechModel(
         name=checkpoint.files.name,
@@ -118,24 +131,18 @@ def load_model(
         family=checkpoint.family,
         architecture=(checkpoint.config.architectures or ["AutoModel"])[0],
         head=head and head.to(device),
+        precision=precision,
     )
 
 
 def check_model(
-    name: str | os.PathLike,
-    *,
-    revision: str | None = None,
-    trust_remote_code: bool = False,
-    allow_pickle: bool = False,
+    name: str | os.PathLike, *, revision: str | None = None, **loading: bool
 ) -> dict[str, Layer]:
     """Return a model's layers, having checked all that can be known without its weights.
 
     Downloads two small JSON files at most. Arguments and errors are those of :func:`load_model`.
     """
-    checkpoint = find_checkpoint(
-        name, revision=revision, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle
-    )
-    return checkpoint.layers()
+    return find_checkpoint(name, revision=revision, **loading).layers()
 
 
 def _version(package: str) -> str | None:

@@ -1,44 +1,41 @@
 """What the layers of one model say about audio: frames of every layer, valid ones only.
 
-``extract`` is the whole of it: utterances go through the model in groups that cannot disturb each
-other, and what comes back is cut to the frames that are of audio.
+``extract`` is the whole of it: utterances go through the model in passes that cannot disturb each
+other, and what comes back is cut to the frames that are of audio. ``prepare`` is its first half,
+which needs no accelerator and can run ahead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hf_repsim.clock import FrameClock, covered_cells, pool
 from hf_repsim.families import Layer
-from hf_repsim.speech_model import SpeechModel, check_model, load_model
+from hf_repsim.forward import Pass, hear, make_passes
+from hf_repsim.speech_model import PRECISIONS, SpeechModel, check_model, load_model
 
 if TYPE_CHECKING:
     from hf_repsim.audio import AudioBatch
 
 __all__ = [
+    "PRECISIONS",
     "Layer",
     "LayerStates",
+    "Prepared",
     "SpeechModel",
     "TooShort",
     "check_model",
     "extract",
     "load_model",
+    "prepare",
     "too_short",
 ]
-
-# Padded and alone, valid frames may differ by this much of the layer's standard deviation.
-_PADDING_TOLERANCE = 1e-4
-# Where padding is exact it still costs time: a padded row is at least this share audio.
-_LEAST_AUDIO = 0.8
-
-Piece = tuple[int, np.ndarray]  # index of the utterance in the batch, samples of a part of it
 
 
 class TooShort(ValueError):
@@ -95,8 +92,35 @@ def too_short(model: SpeechModel, batch: AudioBatch) -> dict[str, str]:
     return _too_short(model, batch, batch.waveforms(model.rate))
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A batch as a model will hear it: resampled, checked, through its feature extractor."""
+
+    batch: AudioBatch
+    n_samples: tuple[int, ...]  # per utterance, at the model's rate
+    passes: list[Pass]
+
+
+def prepare(model: SpeechModel, batch: AudioBatch) -> Prepared:
+    """Do all that comes before the forward pass.
+
+    Raises:
+        TooShort: If utterances are shorter than one frame.
+        ValueError: If audio has NaN or Inf.
+    """
+    for utterance in batch.utterances:
+        if not np.isfinite(utterance.samples).all():
+            raise ValueError(
+                f"utterance {utterance.id!r} has NaN or Inf in its audio; leave it out"
+            )
+    waveforms = batch.waveforms(model.rate)
+    if reasons := _too_short(model, batch, waveforms):
+        raise TooShort(reasons)
+    return Prepared(batch, tuple(map(len, waveforms)), make_passes(model, waveforms))
+
+
 def extract(
-    model: SpeechModel, batch: AudioBatch, layers: Sequence[str] | None = None
+    model: SpeechModel, batch: AudioBatch | Prepared, layers: Sequence[str] | None = None
 ) -> LayerStates:
     """Return what layers of a model say about each utterance of a batch.
 
@@ -107,7 +131,7 @@ def extract(
 
     Args:
         model: From :func:`load_model`.
-        batch: Utterances at any rate.
+        batch: Utterances at any rate, or what :func:`prepare` made of them for this model.
         layers: Globs of layer names; None for the model's hidden states.
 
     Raises:
@@ -118,19 +142,28 @@ def extract(
     names = model.select(layers)
     if any(part.training for part in model.module.modules()):
         raise ValueError(f"{model.name} is in training mode: call model.module.eval() first")
-    for utterance in batch.utterances:
-        if not np.isfinite(utterance.samples).all():
-            raise ValueError(
-                f"utterance {utterance.id!r} has NaN or Inf in its audio; leave it out"
-            )
-    waveforms = batch.waveforms(model.rate)
-    if reasons := _too_short(model, batch, waveforms):
-        raise TooShort(reasons)
-    heard = _hear(model, waveforms, names)
-    states = {name: tuple(utterance[name] for utterance in heard) for name in names}
-    _refuse_non_finite(model, batch, states)
+    prepared = batch if isinstance(batch, Prepared) else prepare(model, batch)
+    states = _states(model, prepared, names)
+    _refuse_non_finite(model, prepared.batch, states)
     clocks = {name: model.layers[name].clock for name in names}
-    return LayerStates(states, clocks, tuple(len(waveform) for waveform in waveforms))
+    return LayerStates(states, clocks, prepared.n_samples)
+
+
+def _states(
+    model: SpeechModel, prepared: Prepared, names: Sequence[str]
+) -> dict[str, tuple[Tensor, ...]]:
+    """Layer -> states per utterance, its windows one after the other."""
+    heard: list[list[dict[str, Tensor]]] = [[] for _ in prepared.n_samples]
+    for one in prepared.passes:
+        for u, states in zip(one.utterances, hear(model, one, names), strict=True):
+            heard[u].append(states)
+    return {
+        name: tuple(
+            pieces[0][name] if len(pieces) == 1 else torch.cat([piece[name] for piece in pieces])
+            for pieces in heard
+        )
+        for name in names
+    }
 
 
 def _too_short(
@@ -155,146 +188,3 @@ def _refuse_non_finite(
         f"layer {list(states)[name]!r} of {model.name} has NaN or Inf for utterance "
         f"{batch.utterance_ids[u]!r}; leave out the utterance or the layer"
     )
-
-
-def _hear(
-    model: SpeechModel, waveforms: list[np.ndarray], names: list[str]
-) -> list[dict[str, Tensor]]:
-    """States per utterance, from forward passes over at most as many pieces as utterances."""
-    pieces = _pieces(model, waveforms)
-    heard: list[list[dict[str, Tensor]]] = [[] for _ in waveforms]
-    for group in _groups(model, pieces, len(waveforms)):
-        states = _forward(model, [piece for _, piece in group], names)
-        for (u, _), piece_states in zip(group, states, strict=True):
-            heard[u].append(piece_states)
-    return [
-        pieces[0]
-        if len(pieces) == 1
-        else {name: torch.cat([piece[name] for piece in pieces]) for name in names}
-        for pieces in heard
-    ]
-
-
-def _pieces(model: SpeechModel, waveforms: list[np.ndarray]) -> list[Piece]:
-    """The waveforms, cut where a fixed window ends: frames there fall on the same clock."""
-    if model.window is None:
-        return list(enumerate(waveforms))
-    return [
-        (u, waveform[start : start + model.window])
-        for u, waveform in enumerate(waveforms)
-        for start in range(0, len(waveform), model.window)
-    ]
-
-
-def _groups(model: SpeechModel, pieces: list[Piece], size: int) -> list[list[Piece]]:
-    """Pieces that may share a forward pass, at most ``size`` of them."""
-    if model.window is not None:
-        return [pieces[i : i + size] for i in range(0, len(pieces), size)]
-    lengths = {len(waveform) for _, waveform in pieces}
-    share = _LEAST_AUDIO if len(lengths) > 1 and _may_pad(model) else 1.0
-    groups: list[list[Piece]] = []
-    for piece in sorted(pieces, key=lambda piece: len(piece[1])):
-        if groups and len(groups[-1][0][1]) >= share * len(piece[1]):
-            groups[-1].append(piece)
-        else:
-            groups.append([piece])
-    return groups
-
-
-def _may_pad(model: SpeechModel) -> bool:
-    """Whether padding changes nothing, tried once per model on noise, alone and padded."""
-    if model.padding_exact is None:
-        model.padding_exact = False
-        if model.family.padding_exact(model.module.config, model.processor):
-            hop = max(layer.clock.hop for layer in model.layers.values())
-            noise = np.random.default_rng(0).standard_normal(model.needs + int(64 * hop))
-            long = noise.astype(np.float32)
-            short = long[: model.needs + int(16 * hop)]
-            names = list(model.layers)
-            alone = _forward(model, [short], names)[0]
-            padded = _forward(model, [short, long], names)[0]
-            model.padding_exact = all(
-                bool((alone[n] - padded[n]).abs().max() <= _PADDING_TOLERANCE * alone[n].std())
-                for n in names
-            )
-    return model.padding_exact
-
-
-def _forward(
-    model: SpeechModel, waveforms: list[np.ndarray], names: list[str]
-) -> list[dict[str, Tensor]]:
-    """States per waveform from one forward pass, cut to the frames that are of audio."""
-    made = model.processor(
-        waveforms,
-        sampling_rate=model.rate,
-        padding=model.family.padding,
-        return_tensors="pt",
-    )
-    inputs = {n: made[n].to(model.module.device) for n in model.family.inputs if n in made}
-    indices = [model.layers[name].hidden_state for name in names]
-    hooked = [model.layers[name] for name in names if model.layers[name].hidden_state is None]
-    with torch.no_grad(), _exact_float32(), _recorded(model, hooked) as states:
-        output = model.module(
-            **inputs,
-            output_hidden_states=any(i is not None for i in indices),
-            return_dict=True,
-        )
-        if any(layer.module_path == model.family.head for layer in hooked):
-            model.head(output.last_hidden_state)  # its hook keeps what it says
-    for name, index in zip(names, indices, strict=True):
-        if index is not None:
-            states[name] = output.hidden_states[index]
-    return _cropped(model, {name: states[name] for name in names}, waveforms)
-
-
-def _cropped(
-    model: SpeechModel, states: dict[str, Tensor], waveforms: list[np.ndarray]
-) -> list[dict[str, Tensor]]:
-    """States per waveform, without the frames that are of padding."""
-    heard = model.window or max(len(waveform) for waveform in waveforms)
-    for name, layer in states.items():
-        expected = (len(waveforms), model.layers[name].clock.n_frames(heard))
-        if tuple(layer.shape[:2]) != expected:
-            raise RuntimeError(
-                f"layer {name!r} of {model.name} gave utterances x frames {tuple(layer.shape[:2])} "
-                f"where its clock says {expected}: hf_repsim does not understand this model"
-            )
-    return [
-        {
-            name: layer[i, : model.layers[name].clock.n_frames(len(waveform))].float()
-            for name, layer in states.items()
-        }
-        for i, waveform in enumerate(waveforms)
-    ]
-
-
-@contextmanager
-def _recorded(model: SpeechModel, layers: list[Layer]) -> Iterator[dict[str, Tensor]]:
-    """Collect the outputs of modules as (utterances, frames, features) during one forward pass."""
-    outputs: dict[str, Tensor] = {}
-    handles = []
-
-    def recorder(layer: Layer):
-        def record(module: nn.Module, args: tuple, output: Tensor) -> None:
-            outputs[layer.name] = output.transpose(1, 2) if layer.channels_first else output
-
-        return record
-
-    try:
-        for layer in layers:
-            handles.append(model.submodule(layer).register_forward_hook(recorder(layer)))
-        yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def _exact_float32() -> Iterator[None]:
-    """On CUDA, convolutions round to TF32 unless told not to; here they do not."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before

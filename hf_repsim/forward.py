@@ -1,0 +1,226 @@
+"""Forward passes: which utterances share one, what goes in, and which of what comes out is audio.
+
+Utterances share a pass only if none of them can tell: their lengths are equal, the model hears
+fixed windows, or padding was tried on this very model and changes nothing. Where only a front end
+would notice (a group norm over time), that part hears each utterance alone, the rest all at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hf_repsim.families import Layer
+from hf_repsim.speech_model import PRECISIONS, SpeechModel
+
+# Padded and alone, valid frames may differ by this much of the layer's standard deviation.
+_PADDING_TOLERANCE = 1e-4
+# Where padding is exact it still costs time: a padded row is at least this share audio.
+_LEAST_AUDIO = 0.8
+
+_Piece = tuple[int, np.ndarray]  # index of the utterance in the batch, samples of a part of it
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a model hears at once, as its feature extractor made it."""
+
+    utterances: tuple[int, ...]  # per row, the index of its utterance in the batch
+    n_samples: tuple[int, ...]  # per row, samples that are audio
+    inputs: dict[str, Tensor]  # extractor outputs, in memory of the host
+
+
+def make_passes(model: SpeechModel, waveforms: Sequence[np.ndarray]) -> list[Pass]:
+    """Prepare a batch: as few passes as its utterances may share.
+
+    Args:
+        model: From ``load_model``.
+        waveforms: Per utterance (n_samples,) float32 at the model's rate.
+    """
+    pieces = list(enumerate(waveforms))
+    if model.window is not None:  # cut where a window ends: frames there are on the same clock
+        pieces = [
+            (u, waveform[start : start + model.window])
+            for u, waveform in pieces
+            for start in range(0, len(waveform), model.window)
+        ]
+    return [_prepared(model, group) for group in _groups(model, pieces, len(waveforms))]
+
+
+def hear(model: SpeechModel, one: Pass, names: Sequence[str]) -> list[dict[str, Tensor]]:
+    """Run a model once: per row, layer -> (n_frames, features), the frames that are of audio.
+
+    Frames are float32, or float64 where the model is.
+
+    Raises:
+        RuntimeError: A layer gives another number of frames than its clock says.
+    """
+    weights = next(model.module.parameters())
+    inputs = {
+        name: part.to(weights.device, weights.dtype if part.is_floating_point() else None)
+        for name, part in one.inputs.items()
+    }
+    indices = {name: model.layers[name].hidden_state for name in names}
+    hooked = [model.layers[name] for name in names if indices[name] is None]
+    half = PRECISIONS[model.precision] if model.is_half else None
+    with (
+        torch.no_grad(),
+        _exact_float32(),
+        torch.autocast(weights.device.type, half, enabled=model.is_half),
+        _front_end_alone(model, one),
+        _recorded(model, hooked) as recorded,
+    ):
+        output = model.module(
+            **inputs,
+            output_hidden_states=any(i is not None for i in indices.values()),
+            return_dict=True,
+        )
+        if any(layer.module_path == model.family.head for layer in hooked):
+            model.head(output.last_hidden_state)  # its hook keeps what it says
+    rows = {
+        name: recorded[name] if i is None else list(output.hidden_states[i])
+        for name, i in indices.items()
+    }
+    return _cropped(model, one, rows)
+
+
+def may_pad(model: SpeechModel) -> bool:
+    """Whether padding changes nothing, tried once per model on noise, alone and padded."""
+    if model.padding_exact is None:
+        exact = model.family.padding_exact(model.module.config, model.processor)
+        model.padding_exact = exact and _padding_is_exact(model)
+    return model.padding_exact
+
+
+def _padding_is_exact(model: SpeechModel) -> bool:
+    # what half precision rounds differs between passes, padded or not: it is no evidence
+    exact = replace(model, precision="fp32") if model.is_half else model
+    hop = max(layer.clock.hop for layer in model.layers.values())
+    noise = np.random.default_rng(0).standard_normal(model.needs + int(64 * hop))
+    long = noise.astype(np.float32)
+    short = long[: model.needs + int(16 * hop)]
+    names = list(model.layers)
+    (alone,) = hear(exact, _prepared(exact, [(0, short)]), names)
+    padded, _ = hear(exact, _prepared(exact, [(0, short), (1, long)]), names)
+    return all(
+        bool((alone[n] - padded[n]).abs().max() <= _PADDING_TOLERANCE * alone[n].std())
+        for n in names
+    )
+
+
+def _groups(model: SpeechModel, pieces: list[_Piece], size: int) -> list[list[_Piece]]:
+    """Pieces that may share a forward pass, at most ``size`` of them."""
+    if model.window is not None:
+        return [pieces[i : i + size] for i in range(0, len(pieces), size)]
+    lengths = {len(waveform) for _, waveform in pieces}
+    share = _LEAST_AUDIO if len(lengths) > 1 and may_pad(model) else 1.0
+    groups: list[list[_Piece]] = []
+    for piece in sorted(pieces, key=lambda piece: len(piece[1])):
+        if groups and len(groups[-1][0][1]) >= share * len(piece[1]):
+            groups[-1].append(piece)
+        else:
+            groups.append([piece])
+    return groups
+
+
+def _prepared(model: SpeechModel, group: list[_Piece]) -> Pass:
+    utterances, waveforms = zip(*group, strict=True)
+    lengths = tuple(len(waveform) for waveform in waveforms)
+    options = {}
+    if len(set(lengths)) > 1 and model.window is None:
+        # some extractors give no mask unless asked, and would take statistics over padding
+        options["return_attention_mask"] = True
+    made = model.processor(
+        list(waveforms),
+        sampling_rate=model.rate,
+        padding=model.family.padding,
+        return_tensors="pt",
+        **options,
+    )
+    return Pass(utterances, lengths, {n: made[n] for n in model.family.inputs if n in made})
+
+
+def _cropped(
+    model: SpeechModel, one: Pass, rows: dict[str, list[Tensor]]
+) -> list[dict[str, Tensor]]:
+    """States per row, without the frames that are of padding."""
+    whole = model.window or max(one.n_samples)
+    cropped: list[dict[str, Tensor]] = [{} for _ in one.n_samples]
+    for name, layer in rows.items():
+        clock = model.layers[name].clock
+        # a front end that hears each row alone gives its own frames, the others those of the pass
+        expected = [{clock.n_frames(whole), clock.n_frames(n)} for n in one.n_samples]
+        found = [len(row) for row in layer]
+        if len(found) != len(expected) or any(
+            n not in known for n, known in zip(found, expected, strict=True)
+        ):
+            raise RuntimeError(
+                f"layer {name!r} of {model.name} gave {found} frames where its clock says "
+                f"{[max(known) for known in expected]}: hf_repsim does not understand this model"
+            )
+        for row, n, states in zip(layer, one.n_samples, cropped, strict=True):
+            states[name] = row[: clock.n_frames(n)].to(torch.promote_types(row.dtype, torch.float))
+    return cropped
+
+
+@contextmanager
+def _recorded(model: SpeechModel, layers: list[Layer]) -> Iterator[dict[str, list[Tensor]]]:
+    """Collect the outputs of modules as rows of (frames, features) during one forward pass."""
+    outputs: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
+    handles = []
+
+    def recorder(layer: Layer):
+        def record(module: nn.Module, args: tuple, output: Tensor) -> None:
+            outputs[layer.name] += output.transpose(1, 2) if layer.channels_first else output
+
+        return record
+
+    try:
+        for layer in layers:
+            handles.append(model.submodule(layer).register_forward_hook(recorder(layer)))
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _front_end_alone(model: SpeechModel, one: Pass) -> Iterator[None]:
+    """Let the front end hear each row alone, without padding, where rows differ in length."""
+    path = model.family.alone(model.module.config)
+    if path is None or len(set(one.n_samples)) == 1:
+        yield
+        return
+    part = model.module.get_submodule(path)
+    before, plain = part.__dict__.get("forward"), part.forward
+
+    def row_by_row(values: Tensor) -> Tensor:
+        rows = [plain(values[i : i + 1, :n]) for i, n in enumerate(one.n_samples)]
+        whole = rows[0].new_zeros(len(rows), rows[0].shape[1], max(row.shape[2] for row in rows))
+        for row, place in zip(rows, whole, strict=True):
+            place[:, : row.shape[2]] = row[0]
+        return whole
+
+    part.forward = row_by_row
+    try:
+        yield
+    finally:
+        del part.forward
+        if before is not None:
+            part.forward = before
+
+
+@contextmanager
+def _exact_float32() -> Iterator[None]:
+    """On CUDA, convolutions round to TF32 unless told not to; here they do not."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
