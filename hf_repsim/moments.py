@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from hf_repsim.products import CrossProducts, gram_inner
+from hf_repsim.products import CrossProducts, within_utterances
 
 Frames = Mapping[str, Tensor]  # layer -> (n frames, features)
 Pairs = str | Sequence[tuple[str, str]]  # a rule of PAIR_RULES, or (x layer, y layer) pairs
@@ -84,8 +84,8 @@ class Moments:
         self.widths = tuple(widths)
         cross = {tuple(sorted((self.index_x(a), self.index_y(b)))) for a, b in self.pairs}
         kept = cross | {(layer, layer) for pair in cross for layer in pair}
-        self.frames = CrossProducts(widths, kept, origin.device)
-        self.sums = CrossProducts(widths, kept, origin.device)
+        self.frames = CrossProducts(widths, kept, like=origin)
+        self.sums = CrossProducts(widths, kept, like=origin)
         n, d = len(widths), sum(widths)
         shapes = ((5,), (d,), (n,), (n,), *3 * ((d, n),), *4 * ((n, n),))
         self.totals = Totals(
@@ -137,30 +137,33 @@ class Moments:
         rows = self._rows(frames_x, frames_y, sum(counts))
         if not (counts := [count for count in counts if count]):
             return
-        sums = torch.stack([part.sum(0) for part in rows.split(counts)])
-        self._refuse_non_finite(sums)
-        within = sum(gram_inner(part, part, self.widths) for part in rows.split(counts))
-        norms = self.frames.norms(rows)
-        own = torch.cat(
-            [self.frames.dots(part, s) for part, s in zip(rows.split(counts), sums, strict=True)]
+        within, norms, own = within_utterances(rows, counts, self.widths)
+        member = torch.eye(len(counts), dtype=rows.dtype, device=rows.device)
+        member = member.repeat_interleave(torch.tensor(counts, device=rows.device), 0)
+        # one product, so that rows are read once
+        weights = [norms, own, member]
+        by_norm, by_utterance, sums = (rows.T @ torch.cat(weights, 1)).split(
+            [weight.shape[1] for weight in weights], 1
         )
-        by_norm, by_utterance = (rows.T @ torch.cat([norms, own], 1)).double().split(len(within), 1)
-        sum_norms = self.frames.norms(sums)
+        sums = sums.T.contiguous()
+        if not sums.isfinite().all():
+            self._refuse_non_finite(rows, counts)
+        sum_norms = self.sums.norms(sums)
         lengths = torch.tensor(counts, dtype=torch.float64, device=rows.device)
         self.totals += Totals(
             powers=torch.stack([(lengths**k).sum() for k in range(5)]),
             frames=sums.double().sum(0),
             frame_norms=norms.double().sum(0),
             utterance_norms=sum_norms.double().sum(0),
-            by_norm=by_norm,
-            by_utterance=by_utterance,
+            by_norm=by_norm.double(),
+            by_utterance=by_utterance.double(),
             sums_by_norm=(sums.T @ sum_norms).double(),
             norms_by_norm=(norms.T @ norms).double(),
             by_utterance_twice=(own.T @ own).double(),
             sum_norms_twice=(sum_norms.T @ sum_norms).double(),
             within_utterance=within,
         )
-        self.frames.add(rows)
+        self.frames.keep(len(rows))
         self.sums.add(sums)
 
     def __add__(self, other: Moments) -> Moments:
@@ -253,17 +256,20 @@ class Moments:
                 f"a layer has {wrong[0]} frames where the utterances have {n_frames}; "
                 "put all layers on one clock first: states.frames(grid, cells)"
             )
-        rows = self.origin.new_empty(n_frames, sum(self.widths))
+        rows = self.frames.room(n_frames)
         views = rows.split(self.widths, 1), self.origin.split(self.widths)
         for part, row, origin in zip(parts, *views, strict=True):
             torch.sub(part.to(origin), origin, out=row)
         return rows
 
-    def _refuse_non_finite(self, sums: Tensor) -> None:
-        for name, part in zip(self.layer_names, sums.split(self.widths, dim=1), strict=True):
-            bad = (~part.isfinite()).any(1).nonzero()
-            if len(bad):
-                raise ValueError(f"layer {name} is not finite in utterance {int(bad[0])} of batch")
+    def _refuse_non_finite(self, rows: Tensor, counts: Sequence[int]) -> None:
+        for name, layer in zip(self.layer_names, rows.split(self.widths, dim=1), strict=True):
+            for u, part in enumerate(layer.split(counts)):
+                if not part.isfinite().all():
+                    raise ValueError(f"layer {name} is not finite in utterance {u} of batch")
+        raise ValueError(
+            "frames are finite, but their sums are not: they are too large for float32"
+        )
 
 
 def resolve_pairs(pairs: Pairs, layers_x: list[str], layers_y: list[str]) -> list[tuple[str, str]]:

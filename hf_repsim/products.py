@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor
 
-GRAM_ROWS = 256  # rows of a Gram matrix at a time: bounds memory, and float32 runs stay short
+GRAM_ROWS = 128  # rows of a Gram matrix at a time: bounds memory, and halves of it are spared
 FLAT_TERMS = 2**16  # entries of a Gram matrix turned to float64 at a time
 ROW_BYTES = 2**29  # no more than this is kept as rows
 
@@ -48,13 +49,11 @@ class CrossProducts:
     Args:
         widths: features of each layer; a row is all layers side by side.
         pairs: which pairs (a, b) of layer indices are kept.
-        device: where the rows are, and the sums stay.
+        like: a tensor of the dtype of the rows, on the device of rows and sums.
     """
 
-    def __init__(
-        self, widths: Sequence[int], pairs: set[tuple[int, int]], device: torch.device
-    ) -> None:
-        self.widths, self.device = tuple(widths), device
+    def __init__(self, widths: Sequence[int], pairs: set[tuple[int, int]], *, like: Tensor) -> None:
+        self.widths, self.device = tuple(widths), like.device
         self.pairs = pairs
         self.strips = strips_of(pairs)
         starts = [0]
@@ -64,34 +63,53 @@ class CrossProducts:
         products = sum(self.widths[s.row] * self._width(s) for s in self.strips)
         total = max(1, self.starts[-1])
         # more rows than this, and feature-side products are cheaper than Gram matrices
-        self.capacity = max(16, min(products // total, ROW_BYTES // (4 * total)))
-        self.rows: list[Tensor] = []  # each (n, sum of widths), not yet folded
+        self.capacity = max(16, min(products // total, ROW_BYTES // (like.itemsize * total)))
         self.sums: list[Tensor] = []  # per strip (p, sum of q) float64; empty until folded
+        # rows are written into one place again and again: fresh memory costs more than the copy
+        self._place = like.new_empty(0, self.starts[-1])
+        self._scratch = like.new_empty(0)
+        self.n_pending = 0  # rows kept as rows
 
     @property
-    def n_pending(self) -> int:
-        """Rows kept as rows."""
-        return sum(len(rows) for rows in self.rows)
+    def rows(self) -> Tensor | None:
+        """Rows kept as rows, (n, sum of widths), not yet folded; None where there are none."""
+        return self._place[: self.n_pending] if self.n_pending else None
 
-    def add(self, rows: Tensor) -> None:
-        """Add rows, (n, sum of widths)."""
-        if not len(rows):
-            return
-        self.rows.append(rows)
+    def room(self, n: int) -> Tensor:
+        """Place for the next n rows, (n, sum of widths), to be filled and then told to `keep`."""
+        if self.n_pending and self.n_pending + n > self.capacity:
+            self.fold()
+        wanted = self.n_pending + n
+        if wanted > len(self._place):
+            size = max(wanted, min(self.capacity, 2 * len(self._place)))
+            place = self._place.new_empty(size, self.starts[-1])
+            place[: self.n_pending] = self._place[: self.n_pending]
+            self._place = place
+        return self._place[self.n_pending : wanted]
+
+    def keep(self, n: int) -> None:
+        """Count as added the n rows that were written where `room` said."""
+        self.n_pending += n
         if self.n_pending > self.capacity:
             self.fold()
 
+    def add(self, rows: Tensor) -> None:
+        """Add rows, (n, sum of widths)."""
+        if len(rows):
+            self.room(len(rows)).copy_(rows)
+            self.keep(len(rows))
+
     def fold(self) -> None:
         """Turn the rows that are kept into feature-side sums."""
-        if not self.rows and self.sums:
+        rows = self.rows
+        if rows is None and self.sums:
             return
-        rows = self._joined()
         if not self.sums:
             self.sums = [self._zeros(self.widths[s.row], self._width(s)) for s in self.strips]
-        self.rows = []
+        self.n_pending = 0
         for strip, total in zip(self.strips, self.sums, strict=True):
             if rows is not None:
-                total += self._of(rows, strip.row).T @ self._run(rows, strip)
+                total += self._product(rows, strip)
 
     def block(self, a: int, b: int) -> Tensor:
         """The sum of z_a z_b', (p, q) float64; may be a view of the sums."""
@@ -100,39 +118,34 @@ class CrossProducts:
         index = next(i for i, s in enumerate(self.strips) if s.row == a and b in s)
         start = self.starts[b] - self.starts[self.strips[index].first]
         parts = [self.sums[index][:, start : start + self.widths[b]]] if self.sums else []
-        parts += [(self._of(rows, a).T @ self._of(rows, b)).double() for rows in self.rows]
+        if (rows := self.rows) is not None:
+            parts += [(self._of(rows, a).T @ self._of(rows, b)).double()]
         return sum(parts[1:], parts[0]) if parts else self._zeros(self.widths[a], self.widths[b])
 
     def inner(self, other: CrossProducts) -> Tensor:
         """<self_ab, other_ab> for every kept pair, (layers, layers) float64."""
-        mine, theirs = self._joined(), other._joined()
+        mine, theirs = self.rows, other.rows
         if not self.sums and not other.sums:
             empty = mine is None or theirs is None
             return self._table() if empty else gram_inner(mine, theirs, self.widths)
         out = self._table()
         for i, strip in enumerate(self.strips):
             block = self._strip_sum(i)
-            products = (block * (block if other is self else other._strip_sum(i))).sum(0)
-            self._spread(strip, products, out)
+            theirs = block if other is self else other._strip_sum(i)
+            self._spread(strip, torch.linalg.vecdot(block, theirs, dim=0), out)
         return out
 
     def bilinear(self, vector: Tensor) -> Tensor:
         """v_a' (sum z_a z_b') v_b for every kept pair; `vector` is (sum of widths,) float64."""
         out = self._table()
-        for rows in self.rows:
-            for chunk in rows.split(GRAM_ROWS):
-                dots = self.dots(chunk, vector.to(chunk.dtype)).double()
-                out += dots.T @ dots
+        for chunk in () if self.rows is None else self.rows.split(GRAM_ROWS):
+            dots = by_layer(chunk, vector.to(chunk.dtype)[None], self.widths)[..., 0].double()
+            out += dots @ dots.T
         for strip, total in zip(self.strips, self.sums, strict=bool(self.sums)):
             across = vector[self.starts[strip.row] : self.starts[strip.row + 1]] @ total
             along = vector[self.starts[strip.first] : self.starts[strip.last + 1]]
             self._spread(strip, across * along, out)
         return out
-
-    def dots(self, rows: Tensor, vector: Tensor) -> Tensor:
-        """Layer by layer, the inner product of each row with a vector, (n, layers)."""
-        layers = zip(rows.split(self.widths, -1), vector.split(self.widths), strict=True)
-        return torch.stack([part @ own for part, own in layers], -1)
 
     def norms(self, rows: Tensor) -> Tensor:
         """Layer by layer, the squared norm of each row, (n, layers)."""
@@ -140,18 +153,19 @@ class CrossProducts:
         return torch.stack([torch.linalg.vector_norm(part, dim=-1) for part in parts], -1).square()
 
     def __add__(self, other: CrossProducts) -> CrossProducts:
-        merged = CrossProducts(self.widths, self.pairs, self.device)
-        merged.rows = [*self.rows, *other.rows]
+        merged = CrossProducts(self.widths, self.pairs, like=self._place)
         both = [part.sums for part in (self, other) if part.sums]
         merged.sums = [sum(parts[1:], parts[0].clone()) for parts in zip(*both, strict=True)]
-        if merged.sums or merged.n_pending > merged.capacity:
+        for part in (self, other):
+            if part.rows is not None:
+                merged.add(part.rows)
+        if merged.sums:
             merged.fold()
         return merged
 
     def state_dict(self) -> dict[str, Tensor]:
         """Rows kept as rows under "rows", sums under the number of their strip."""
-        rows = self._joined()
-        kept = {} if rows is None else {"rows": rows}
+        kept = {} if self.rows is None else {"rows": self.rows}
         return kept | {str(i): total for i, total in enumerate(self.sums)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
@@ -160,13 +174,18 @@ class CrossProducts:
         Raises:
             ValueError: shapes that do not belong to these layers and pairs.
         """
-        self.rows = [state["rows"]] if "rows" in state else []
-        self.sums = [state[str(i)] for i in range(len(self.strips)) if str(i) in state]
+        sums = [state[str(i)] for i in range(len(self.strips)) if str(i) in state]
         shapes = [(self.widths[s.row], self._width(s)) for s in self.strips]
-        if self.sums and [tuple(total.shape) for total in self.sums] != shapes:
+        if sums and [tuple(total.shape) for total in sums] != shapes:
             raise ValueError(f"sums do not have the shapes of the layer pairs, {shapes}")
-        if self.rows and self.rows[0].shape[1:] != (self.starts[-1],):
+        rows = state.get("rows")
+        if rows is not None and rows.shape[1:] != (self.starts[-1],):
             raise ValueError(f"rows do not have {self.starts[-1]} features")
+        self.sums, self.n_pending = [], 0
+        if rows is not None:
+            self.capacity = max(self.capacity, len(rows))  # saved by a version that kept more
+            self.add(rows)
+        self.sums = sums
 
     def _width(self, strip: Strip) -> int:
         return sum(self.widths[strip.first : strip.last + 1])
@@ -177,23 +196,28 @@ class CrossProducts:
     def _run(self, rows: Tensor, strip: Strip) -> Tensor:
         return rows[:, self.starts[strip.first] : self.starts[strip.last + 1]]
 
-    def _joined(self) -> Tensor | None:
-        if len(self.rows) > 1:
-            self.rows = [torch.cat(self.rows)]
-        return self.rows[0] if self.rows else None
-
     def _table(self) -> Tensor:
         return self._zeros(len(self.widths), len(self.widths))
 
     def _zeros(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=torch.float64, device=self.device)
 
+    def _product(self, rows: Tensor, strip: Strip) -> Tensor:
+        """A strip's product of rows, in their dtype; good until the next one is asked for."""
+        shape = self.widths[strip.row], self._width(strip)
+        if self._scratch.numel() < shape[0] * shape[1]:
+            most = max(self.widths[s.row] * self._width(s) for s in self.strips)
+            self._scratch = rows.new_empty(most)
+        out = self._scratch[: shape[0] * shape[1]].view(shape)
+        return torch.mm(self._of(rows, strip.row).T, self._run(rows, strip), out=out)
+
     def _strip_sum(self, index: int) -> Tensor:
         strip = self.strips[index]
-        parts = [self.sums[index]] if self.sums else []
-        parts += [(self._of(r, strip.row).T @ self._run(r, strip)).double() for r in self.rows]
-        width = self.widths[strip.row], self._width(strip)
-        return sum(parts[1:], parts[0]) if parts else self._zeros(*width)
+        total = self.sums[index] if self.sums else None
+        if self.rows is not None:
+            rest = self._product(self.rows, strip).double()
+            total = rest if total is None else total + rest
+        return self._zeros(self.widths[strip.row], self._width(strip)) if total is None else total
 
     def _spread(self, strip: Strip, products: Tensor, out: Tensor) -> None:
         """Add the sums over each layer of a strip's (sum of q,) products to both of its entries."""
@@ -204,26 +228,60 @@ class CrossProducts:
                 out[b, strip.row] += part.sum()
 
 
+def by_layer(x: Tensor, y: Tensor, widths: Sequence[int]) -> Tensor:
+    """Layer by layer, X_a Y_a': `x` (n, sum of widths), `y` (m, sum of widths) -> (layers, n, m).
+
+    Neighbouring layers of one width are one batched product.
+    """
+    parts, start = [], 0
+    for width, run in groupby(widths):
+        n_layers = len(list(run))
+        stop = start + n_layers * width
+        a, b = (t[:, start:stop].view(len(t), n_layers, width) for t in (x, y))
+        parts.append(torch.bmm(a.transpose(0, 1), b.permute(1, 2, 0)))
+        start = stop
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
 def gram_inner(x: Tensor, y: Tensor, widths: Sequence[int]) -> Tensor:
     """<X_a'Y_a, X_b'Y_b> for all layers a, b by Gram matrices, (layers, layers) float64.
 
     `x` is (n, sum of widths), `y` (m, sum of widths). When both are the same tensor the Gram
     matrices are symmetric, and only half of each is computed.
     """
-    same = x is y
-    x_layers, y_layers = x.split(tuple(widths), dim=1), y.split(tuple(widths), dim=1)
-    out = torch.zeros(len(x_layers), len(x_layers), dtype=torch.float64, device=x.device)
-    for start in range(0, len(x), GRAM_ROWS):
-        stop = min(start + GRAM_ROWS, len(x))
-        grams = torch.stack(
-            [a[start:stop] @ b[: stop if same else None].T
-             for a, b in zip(x_layers, y_layers, strict=True)]
-        )  # fmt: skip
-        if same:
-            out += 2 * flat_products(grams[:, :, :start]) + flat_products(grams[:, :, start:])
-        else:
-            out += flat_products(grams)
-    return out
+    if x is y:
+        return within_utterances(x, [len(x)], widths)[0]
+    rows = x.split(GRAM_ROWS)
+    return sum(flat_products(by_layer(part, y, widths)) for part in rows)
+
+
+def within_utterances(
+    rows: Tensor, counts: Sequence[int], widths: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the Gram matrices of utterances tell, half of each being computed.
+
+    `rows` is (n, sum of widths), `counts` rows of each utterance. Returns sum over utterances of
+    |Z_a'Z_b|_F^2, (layers, layers) float64; each row's |z_b|^2 and z_b . s_b, where s is the sum
+    over its utterance, both (n, layers) in the dtype of the rows.
+    """
+    inner = rows.new_zeros(len(widths), len(widths), dtype=torch.float64)
+    norms, own = rows.new_zeros(2, len(rows), len(widths))
+    first = 0
+    for utterance in rows.split(counts):
+        for start in range(0, len(utterance), GRAM_ROWS):
+            part = utterance[start : start + GRAM_ROWS]
+            here = slice(first + start, first + start + len(part))
+            gram = by_layer(part, part, widths)
+            inner += flat_products(gram)
+            norms[here] = gram.diagonal(dim1=1, dim2=2).T
+            own[here] += gram.sum(2).T
+            if start:
+                gram = by_layer(part, utterance[:start], widths)
+                inner += 2 * flat_products(gram)
+                own[here] += gram.sum(2).T
+                own[first : first + start] += gram.sum(1).T
+        first += len(utterance)
+    return inner, norms, own
 
 
 def flat_products(grams: Tensor) -> Tensor:

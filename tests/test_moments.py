@@ -168,6 +168,26 @@ def test_a_value_that_is_not_finite_names_its_layer():
         feed(moments, x, y, [range(8)])
 
 
+def test_frames_whose_sums_overflow_are_not_said_to_be_infinite_themselves():
+    moments = Moments.about({"a": torch.zeros(2)})
+    with pytest.raises(ValueError, match="frames are finite, but their sums are not"):
+        moments.update({"a": torch.full((4, 2), 2e38)}, None, [4])
+
+
+def test_long_utterances_are_summed_in_parts(monkeypatch):
+    x, y, moments = grid()
+    whole = scores(feed(moments, x, y, [range(8)]))
+    monkeypatch.setattr("hf_repsim.products.GRAM_ROWS", 3)
+    assert_same(whole, scores(feed(grid()[2], x, y, [range(8)])))
+
+
+def test_layers_of_several_widths_meet_row_by_row():
+    x, y = torch.randn(2, 5, 9), torch.randn(2, 4, 9)
+    found = by_layer(x[0], y[0], (2, 2, 5))
+    parts = zip(x[0].split((2, 2, 5), 1), y[0].split((2, 2, 5), 1), strict=True)
+    torch.testing.assert_close(found, torch.stack([a @ b.T for a, b in parts]))
+
+
 def test_frames_of_another_clock_are_refused():
     x, y, moments = grid()
     y["c"] = y["c"][:-1]
