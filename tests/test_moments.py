@@ -8,6 +8,7 @@ from frames import moments_of, related_layers
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments, resolve_pairs
 from hf_repsim.pair import Scoring
+from hf_repsim.products import by_layer
 
 COUNTS = [9, 17, 30, 12, 25, 14, 8, 20]
 
