@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
 
 from hf_repsim.clock import FrameClock, slowest_clock
 from hf_repsim.families import Layer, select_layers
+from hf_repsim.forward import may_pad
 from hf_repsim.moments import Moments, Pairs, resolve_pairs
 from hf_repsim.probe import AudioBatch, Heard
 from hf_repsim.products import ROW_BYTES
-from hf_repsim.states import LayerStates, SpeechModel, check_model, extract, load_model, too_short
+from hf_repsim.states import (
+    LayerStates,
+    Prepared,
+    SpeechModel,
+    check_model,
+    extract,
+    load_model,
+    prepare,
+    too_short,
+)
+
+if TYPE_CHECKING:
+    from hf_repsim.stream import Stream
 
 Model = str | Path | SpeechModel
 Heed = tuple[Mapping[str, Tensor], Mapping[str, Tensor] | None, list[int]]  # frames x, y, counts
 PILOT_UTTERANCES = 64
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A batch as both models will hear it, and what they will not."""
+
+    batch: AudioBatch  # as it was read
+    x: Prepared | None  # None: no utterance is long enough
+    y: Prepared | None  # None also where x meets itself
+    too_short: Mapping[str, str]  # utterance id -> why it has no frame
 
 
 @dataclass
@@ -31,6 +57,7 @@ class Hearing:
     layers_y: list[str]
     pairs: Pairs
     device: torch.device  # where frames are summed
+    frames_per_utterance: int | None = None  # None: all of them, else so many, evenly spaced
     heard: Heard = field(default_factory=Heard)
     too_short: dict[str, str] = field(default_factory=dict)  # utterance id -> why it has no frame
 
@@ -44,24 +71,32 @@ class Hearing:
         chosen = [self.x.layers[name] for name in self.layers_x]
         return chosen + ([self.y.layers[name] for name in self.layers_y] if self.y else [])
 
-    def about(self, heeds: Sequence[Heed]) -> Moments:
-        """Empty moments about the mean of some frames.
+    def pilot_sums(self, heeds: Sequence[Heed]) -> tuple[Tensor, int]:
+        """Sum of some frames, (features of all layers, x then y,) float64, and their number."""
+        layers = [(0, name) for name in self.layers_x]
+        layers += [(1, name) for name in self.layers_y] if self.y else []
+        widths = [layer.n_features for layer in self._chosen]
+        total = torch.zeros(sum(widths), dtype=torch.float64, device=self.device)
+        for heed in heeds:
+            for part, (side, name) in zip(total.split(widths), layers, strict=True):
+                # float64: a float32 sum of many frames would move the mean of a large feature
+                part += heed[side][name].double().sum(0)
+        return total, sum(sum(counts) for _, _, counts in heeds)
 
-        Raises:
-            ValueError: there is no frame.
-        """
-        if not any(sum(counts) for _, _, counts in heeds):
+    def about(self, mean: Tensor) -> Moments:
+        """Empty moments about an origin, (features of all layers, x then y,) of any dtype."""
+        widths_x = {name: self.x.layers[name].n_features for name in self.layers_x}
+        widths_y = self.y and {name: self.y.layers[name].n_features for name in self.layers_y}
+        weights = [next(model.module.parameters()).dtype for model in (self.x, self.y) if model]
+        frames = torch.float64 if torch.float64 in weights else torch.float32
+        return Moments(widths_x, widths_y, origin=mean.to(frames), pairs=self.pairs)
+
+    def require_frames(self, n_frames: int) -> None:
+        """Raise ValueError if both models together hear nothing."""
+        if not n_frames:
             raise ValueError(
                 f"the probe has no audio that both models hear: {_first(self.too_short)}"
             )
-
-        def mean(side: int, layers: Sequence[str]) -> dict[str, Tensor]:
-            # float64: a float32 sum of many frames would move the mean of a large feature
-            frames = {name: torch.cat([heed[side][name] for heed in heeds]) for name in layers}
-            return {name: part.double().mean(0).to(part) for name, part in frames.items()}
-
-        mean_y = mean(1, self.layers_y) if self.y else None
-        return Moments.about(mean(0, self.layers_x), mean_y, pairs=self.pairs)
 
     def first(self, heeds: Iterator[Heed]) -> Iterator[Heed]:
         """The first utterances of a stream: enough for a mean, few enough for memory."""
@@ -74,41 +109,76 @@ class Hearing:
             if frames_left <= 0 or utterances_left <= 0:
                 return
 
-    def frames(
-        self, batches: Iterable[AudioBatch], advance: Callable[[AudioBatch], None] | None = None
-    ) -> Iterator[Heed]:
-        """Frames of both models for each batch, in step: row i of each layer is of one moment."""
-        grid = self.grid
-        for batch in batches:
-            heed = self._heed(self._long_enough(batch), grid)
-            if heed is not None:
-                yield heed
-            if advance:
-                advance(batch)
+    def prepare(self, batch: AudioBatch) -> Ready:
+        """Do what can be done before a model is needed; to be run ahead, in another thread."""
+        short = too_short(self.x, batch) | (too_short(self.y, batch) if self.y else {})
+        long = AudioBatch(tuple(u for u in batch.utterances if u.id not in short))
+        if not long.utterances:
+            return Ready(batch, None, None, short)
+        return Ready(batch, prepare(self.x, long), self.y and prepare(self.y, long), short)
 
-    def _heed(self, batch: AudioBatch, grid: FrameClock) -> Heed | None:
-        if not batch.utterances:
-            return None
-        states_x = extract(self.x, batch, self.layers_x)
-        states_y = extract(self.y, batch, self.layers_y) if self.y else None
+    def frames(
+        self, stream: Stream, advance: Callable[[AudioBatch], None] | None = None
+    ) -> Iterator[Heed]:
+        """Frames of both models for each batch, in step: row i of each layer is of one moment.
+
+        A batch that does not fit in memory is heard in halves, and later ones are made smaller.
+
+        Raises:
+            ValueError: one utterance alone does not fit in memory.
+        """
+        for ready in stream:
+            self.too_short |= ready.too_short
+            if ready.x is not None:
+                yield from self._fitting(ready, stream)
+            if advance:
+                advance(ready.batch)
+
+    def _fitting(self, ready: Ready, stream: Stream) -> Iterator[Heed]:
+        try:
+            heed = self._heed(ready)
+        except RuntimeError as error:
+            if not should_reduce_batch_size(error):
+                raise
+            heed = None
+        if heed is not None:
+            yield heed
+            return
+        # out of the `except`: what it refers to would keep the memory taken
+        utterances = ready.x.batch.utterances
+        if len(utterances) == 1:
+            raise ValueError(
+                f"utterance {utterances[0].id!r} of {utterances[0].seconds:.0f} s does not fit in "
+                "memory; leave it out, cut it, or take a device with more"
+            )
+        clear_device_cache(garbage_collection=True)
+        middle = len(utterances) // 2
+        for half in (AudioBatch(utterances[:middle]), AudioBatch(utterances[middle:])):
+            longest = max(u.seconds for u in half.utterances)
+            stream.seconds = min(stream.seconds, longest * len(half.utterances))
+            yield from self._fitting(self.prepare(half), stream)
+
+    def _heed(self, ready: Ready) -> Heed:
+        grid = self.grid
+        states_x = extract(self.x, ready.x, self.layers_x)
+        states_y = extract(self.y, ready.y, self.layers_y) if self.y else None
         cells = states_x.cells(grid)
         if states_y is not None:
             cells = [_common(a, b) for a, b in zip(cells, states_y.cells(grid), strict=True)]
-        for utterance, covered in zip(batch.utterance_ids, cells, strict=True):
+        for utterance, covered in zip(ready.x.batch.utterance_ids, cells, strict=True):
             if not covered:
                 self.too_short[utterance] = "no cell of the common clock is covered by all layers"
-        counts = [len(covered) for covered in cells]
+        kept = [_evenly_spaced(len(covered), self.frames_per_utterance) for covered in cells]
 
         def on_grid(states: LayerStates) -> dict[str, Tensor]:
             frames = states.frames(grid, cells)
+            if self.frames_per_utterance is not None:
+                starts = accumulate([0, *map(len, cells)])
+                rows = [start + i for start, own in zip(starts, kept, strict=False) for i in own]
+                frames = {name: part[rows] for name, part in frames.items()}
             return {name: part.to(self.device) for name, part in frames.items()}
 
-        return on_grid(states_x), states_y and on_grid(states_y), counts
-
-    def _long_enough(self, batch: AudioBatch) -> AudioBatch:
-        short = too_short(self.x, batch) | (too_short(self.y, batch) if self.y else {})
-        self.too_short |= short
-        return AudioBatch(tuple(u for u in batch.utterances if u.id not in short))
+        return on_grid(states_x), states_y and on_grid(states_y), [len(own) for own in kept]
 
 
 def check_pair(
@@ -140,11 +210,12 @@ def load_pair(
     layers: tuple[list[str], list[str]],
     pairs: Pairs,
     device: torch.device,
-    **loading: bool,
+    frames_per_utterance: int | None = None,
+    **loading: Any,
 ) -> Hearing:
-    """Both models loaded onto a device; one given as a `SpeechModel` stays where it is.
+    """Both models loaded onto a device; one given as a `SpeechModel` stays as it is, where it is.
 
-    `layers` are the names that `check_pair` gave.
+    `layers` are the names that `check_pair` gave; `loading` are options of `load_model`.
     """
 
     def load(model: Model) -> SpeechModel:
@@ -154,7 +225,10 @@ def load_pair(
 
     # sums are float64, which Apple's GPUs lack
     where = torch.device("cpu") if device.type == "mps" else device
-    return Hearing(load(x), None if y is None else load(y), *layers, pairs=pairs, device=where)
+    models = load(x), None if y is None else load(y)
+    for model in filter(None, models):
+        may_pad(model)  # here, as `prepare` runs beside the models
+    return Hearing(*models, *layers, pairs, where, frames_per_utterance=frames_per_utterance)
 
 
 def _select(table: Mapping[str, Layer], layers: Sequence[str] | None, name: str) -> list[str]:
@@ -186,6 +260,13 @@ def _layers(model: Model, options: Mapping[str, bool]) -> dict[str, Layer]:
 
 def _name(model: Model) -> str | Path:
     return model.name if isinstance(model, SpeechModel) else model
+
+
+def _evenly_spaced(n: int, at_most: int | None) -> list[int]:
+    """Indices below n: all of them, or so many from the middles of equal parts."""
+    if at_most is None or n <= at_most:
+        return list(range(n))
+    return [(2 * i + 1) * n // (2 * at_most) for i in range(at_most)]
 
 
 def _common(a: range, b: range) -> range:
