@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -70,28 +70,33 @@ class Names:
     """The ids of the rows, asked for in their order; none is given twice.
 
     `root` is what the paths of the dataset's files begin with; `strict`: the id column was named by
-    the user, so that a missing or second id raises ValueError.
+    the user, so that a missing or second id raises ValueError; `given` are the ids of the rows
+    before the next one.
     """
 
-    def __init__(self, columns: Columns, root: str | None, strict: bool):
+    def __init__(
+        self, columns: Columns, root: str | None, *, strict: bool, given: Iterable[str] = ()
+    ):
         self.columns, self.root, self.strict = columns, root, strict
-        self.times: dict[str, int] = {}
+        self.given = list(given)
+        # a count of 1 is enough for names that were given: all their "name#k" are there as well
+        self.times = dict.fromkeys(self.given, 1)
 
-    def of(self, row: Row, index: int) -> str:
-        """The id of the next row, the `index`-th."""
+    def of(self, row: Row) -> str:
+        """The id of the next row."""
+        index = len(self.given)
         name = read_text(row, self.columns.id)
         if self.strict and not name:
             raise ValueError(f"column {self.columns.id!r} names no id in row {index}")
         name = _portable(name or _path(row[self.columns.audio]), self.root) or str(index)
         times = self.times[name] = self.times.get(name, 0) + 1
-        if times == 1:
-            return name
-        if self.strict:
+        if times > 1 and self.strict:
             raise ValueError(
                 f"column {self.columns.id!r} names two utterances {name!r}; name another, "
                 f"or none, and the later is called {name}#2"
             )
-        return self._next(name)
+        self.given.append(name if times == 1 else self._next(name))
+        return self.given[-1]
 
     def _next(self, name: str) -> str:
         while f"{name}#{self.times[name]}" in self.times:

@@ -9,23 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hf_repsim.audio import (
-    AudioBatch,
-    BadAudio,
-    Heard,
-    Utterance,
-    declared_seconds,
-    decode,
-    software,
-)
-from hf_repsim.columns import Columns, Names, find_columns, read_cell, read_text
-from hf_repsim.source import (
-    EMBEDDED,
-    Source,
-    config_or_split,
-    open_source,
-    split_name,
-)
+from hf_repsim.audio import AudioBatch, BadAudio, Heard, Utterance, decode, software
+from hf_repsim.columns import Columns, find_columns, read_cell, read_text
+from hf_repsim.location import EMBEDDED, split_name
+from hf_repsim.reading import Reading, check_share
+from hf_repsim.source import Source, config_or_split, open_source
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -34,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AudioBatch", "Heard", "Probe", "Utterance"]
 
-_TOLERANCE = 1e-6  # seconds; sums of thirtieths of a second must be able to reach their limit
 _FIRST_ROWS = 16  # rows that `check` tries before it says that nothing decodes
 
 
@@ -129,9 +116,8 @@ class Probe:
         FileNotFoundError, PermissionError, ConnectionError or ValueError; each says what to do.
         """
         heard = Heard()
-        for name, row in islice(self._limited(self._rows()), _FIRST_ROWS):
-            if self._utterance(name, row, heard) is not None:
-                return
+        if next(self._utterances(heard, (0, 1), _FIRST_ROWS), None) is not None:
+            return
         if not heard.skipped and self.max_seconds is not None:
             raise ValueError(f"the first utterance is longer than max_seconds={self.max_seconds}")
         heard.require_some()
@@ -141,18 +127,29 @@ class Probe:
     ) -> Iterator[AudioBatch]:
         """Stream one rank's share of the audio, `batch_size` utterances at a time, in order.
 
-        Every rank reads all rows and decodes each `world_size`-th, so ids and limits are the same
-        however many ranks there are. Only with an `id_column` that was named and no limit does a
-        rank read just its own shards (`split_dataset_by_node`). `heard` is filled in as the
-        batches go out. Raises ValueError if nothing could be heard; with several ranks none can
-        know that alone: ask the sum, `heard.require_some()`.
+        Which share that is, `Reading` says. `heard` is filled in as the batches go out. Raises
+        ValueError if nothing could be heard; with several ranks none can know that alone: ask the
+        sum, `heard.require_some()`.
         """
-        if batch_size < 1 or not 0 <= rank < world_size:
-            raise ValueError(
-                f"batch_size >= 1 and 0 <= rank < world_size are needed, not "
-                f"batch_size={batch_size}, rank={rank}, world_size={world_size}"
-            )
+        if batch_size < 1:
+            raise ValueError(f"batches need a batch_size of 1 or more, not {batch_size}")
+        check_share(rank, world_size)
         return self._batches(batch_size, (rank, world_size), Heard() if heard is None else heard)
+
+    def decode(self, name: str, row: Row) -> Utterance | str:
+        """The utterance in a row, or the reason why it is skipped; BadAudio if `on_bad` says so."""
+        columns = self.columns
+        try:
+            samples, rate = decode(read_cell(row[columns.audio]))
+        except BadAudio as error:
+            if self.on_bad == "raise":
+                raise BadAudio(
+                    f"utterance {name!r} of {self.source.label} cannot be heard: {error}"
+                ) from error
+            return str(error)
+        return Utterance(
+            name, samples, rate, read_text(row, columns.speaker), read_text(row, columns.text)
+        )
 
     def provenance(self) -> dict[str, object]:
         """What was asked for and found, JSON-able and without machine paths."""
@@ -174,10 +171,8 @@ class Probe:
         self, batch_size: int, share: tuple[int, int], heard: Heard
     ) -> Iterator[AudioBatch]:
         batch: list[Utterance] = []
-        for name, row in self._shared(*share):
-            utterance = self._utterance(name, row, heard)
-            if utterance is not None:
-                batch.append(utterance)
+        for utterance in self._utterances(heard, share):
+            batch.append(utterance)
             if len(batch) == batch_size:
                 yield _counted(batch, heard)
                 batch = []
@@ -186,50 +181,15 @@ class Probe:
         if share == (0, 1):
             heard.require_some()
 
-    def _shared(self, rank: int, world_size: int) -> Iterator[tuple[str, Row]]:
-        if self.id_column is not None and self.max_utterances is None and self.max_seconds is None:
-            return self._limited(self._rows(rank, world_size))
-        return islice(self._limited(self._rows()), rank, None, world_size)
-
-    def _limited(self, rows: Iterator[Row]) -> Iterator[tuple[str, Row]]:
-        names = Names(self.columns, self.source.root, self.id_column is not None)
-        seconds = 0.0
-        for index, row in enumerate(islice(rows, self.max_utterances)):
-            if self.max_seconds is not None:
-                seconds += declared_seconds(read_cell(row[self.columns.audio]))
-                if seconds > self.max_seconds + _TOLERANCE:
-                    return
-            yield names.of(row, index), row
-
-    def _rows(self, rank: int = 0, world_size: int = 1) -> Iterator[Row]:
-        from datasets.distributed import split_dataset_by_node
-
-        columns = {getattr(self.columns, f.name) for f in fields(Columns)} - {None}
-        rows = self.source.rows.select_columns(sorted(columns)).with_format("arrow")
-        if world_size > 1:
-            rows = split_dataset_by_node(rows, rank, world_size)
-        try:
-            for table in rows:
-                for i in range(table.num_rows):
-                    yield {name: table.column(name)[i] for name in columns}
-        except ImportError as error:
-            raise ValueError(
-                f"{self.source.label} in hand decodes its audio as it streams, by torchcodec; give "
-                f"the dataset's name or folder instead"
-            ) from error
-
-    def _utterance(self, name: str, row: Row, heard: Heard) -> Utterance | None:
-        columns = self.columns
-        try:
-            samples, rate = decode(read_cell(row[columns.audio]))
-        except BadAudio as error:
-            if self.on_bad == "raise":
-                raise BadAudio(f"utterance {name!r} of {self.source.label}: {error}") from error
-            heard.skip(name, str(error))
-            return None
-        return Utterance(
-            name, samples, rate, read_text(row, columns.speaker), read_text(row, columns.text)
-        )
+    def _utterances(
+        self, heard: Heard, share: tuple[int, int], at_most: int | None = None
+    ) -> Iterator[Utterance]:
+        for name, row in islice(Reading(self, share), at_most):
+            found = self.decode(name, row)
+            if isinstance(found, Utterance):
+                yield found
+            else:
+                heard.skip(name, found)
 
 
 def _counted(batch: list[Utterance], heard: Heard) -> AudioBatch:

@@ -55,9 +55,9 @@ def samples(audio):
 
 def test_audio_is_decoded_once_and_heard_as_often_as_needed(probe, monkeypatch):
     decoded = []
-    original = Probe._utterance
+    original = Probe.decode
     monkeypatch.setattr(
-        Probe, "_utterance", lambda *given: decoded.append(given[1]) or original(*given)
+        Probe, "decode", lambda *given: decoded.append(given[1]) or original(*given)
     )
     audio = Audio(probe, rate=8000, batch_size=3)
     assert len(samples(audio)) == len(samples(audio)) == sum(400 + (i + 1) // 2 for i in range(7))
