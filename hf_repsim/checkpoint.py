@@ -36,11 +36,16 @@ class Checkpoint:
 
     def layers(self) -> dict[str, Layer]:
         """Return the model's layers, from a skeleton without weights."""
+        return self.skeleton()[2]
+
+    def skeleton(self) -> tuple[nn.Module, str, dict[str, Layer]]:
+        """Return what `load` returns, on the meta device: no weights are read."""
         # The initialisation of a skeleton draws random numbers all the same.
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             cls = self._class()
             build = getattr(cls, "_from_config", None) or cls.from_config
-            return self._layers_of(build(self.config))
+            module = build(self.config)
+        return module, tower_path(self.family, module), self._layers_of(module)
 
     def load(self) -> tuple[nn.Module, str, dict[str, Layer]]:
         """Return the whole model (float32, eval mode), its tower's path, and the model's layers.

@@ -1,4 +1,4 @@
-"""A result folder: similarity.parquet, provenance.json, moments.safetensors and a small card.
+"""A result folder: similarity.parquet, provenance.json, the sums and a small card.
 
 The folder is what is published, so reading one trusts nothing in it: no pickle, bounded sizes, and
 errors that name the file.
@@ -17,16 +17,25 @@ from typing import TYPE_CHECKING, Any
 
 from hf_repsim.result import SimilarityResult, check_schema_version
 from hf_repsim.table import printable
+from hf_repsim.tiles import (
+    MOMENTS,
+    PARTIAL,
+    find_tiles,
+    load_tiles,
+    parsed_object,
+    read_meta,
+    read_moments,
+    remove_tiles,
+    save_moments,
+)
 
 if TYPE_CHECKING:
     import pyarrow
-    import torch
 
-    from hf_repsim.moments import Moments
+__all__ = ["check_writable", "load_result", "load_tiles", "save_moments", "save_result"]
 
 TABLE = "similarity.parquet"
 PROVENANCE = "provenance.json"
-MOMENTS = "moments.safetensors"
 CARD = "README.md"
 PARTS = "parts"  # what a trajectory has computed so far, kept beside its result
 
@@ -34,7 +43,6 @@ _MAX_JSON_BYTES = 64 * 2**20
 _MAX_ROWS = 4_000_000
 _MAX_COLUMNS = 256
 _MAX_LAYERS = 4096
-_PARTIAL = ".partial-"
 _CARD_MARK = "<!-- written by hf_repsim"
 
 
@@ -52,7 +60,7 @@ def check_writable(folder: str | Path, *, exist_ok: bool = False, n_bytes: int =
     if not parent.is_dir():
         raise NotADirectoryError(f"cannot write to {folder}: {parent} is a file, not a folder")
     try:
-        with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=parent):
+        with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=parent):
             free = shutil.disk_usage(parent).free
     except OSError as error:
         raise type(error)(f"cannot write to {folder}: {error.strerror or error}") from error
@@ -68,18 +76,20 @@ def save_result(result: SimilarityResult, folder: str | Path, *, exist_ok: bool 
     """Write a result folder and return its absolute path.
 
     The files are first written to a temporary folder beside it (inside it, where it exists), so an
-    interruption leaves what was there before. Errors as ``check_writable``; ValueError if the
-    provenance is not JSON.
+    interruption leaves what was there before. Sums that the run left there in tiles are kept, and
+    named in card and provenance; those of an earlier result are removed. Errors as
+    ``check_writable``; ValueError if the provenance is not JSON.
     """
     folder = check_writable(folder, exist_ok=exist_ok)
     replaces = folder.exists()
-    suffix = f"{_PARTIAL}{uuid.uuid4().hex[:12]}"
+    suffix = f"{PARTIAL}{uuid.uuid4().hex[:12]}"
     partial = folder / suffix if replaces else folder.with_name(f".{folder.name}{suffix}")
     partial.mkdir(parents=True)
     try:
-        _write_files(result, partial)
+        tiles = _tiles_of(result, folder)
+        _write_files(result, partial, tiles)
         if replaces:
-            _move_files(partial, folder)
+            _move_files(partial, folder, n_tiles=len(tiles))
         else:
             partial.rename(folder)
     finally:
@@ -89,6 +99,9 @@ def save_result(result: SimilarityResult, folder: str | Path, *, exist_ok: bool 
 
 def load_result(folder: str | Path, *, moments: bool = True) -> SimilarityResult:
     """Read a result folder; ``moments=False`` leaves out the sums, which may be large.
+
+    Sums in tiles are left out in any case, as they may not fit in memory at once. Other measures
+    are had of them by ``for moments in load_tiles(folder): score(moments, [...])``.
 
     Raises FileNotFoundError if it is not a result folder, and ValueError, naming the file, if one
     is damaged, not what it should be, or written by a newer version.
@@ -105,7 +118,7 @@ def load_result(folder: str | Path, *, moments: bool = True) -> SimilarityResult
     provenance = _read_provenance(folder / PROVENANCE)
     columns = _read_table(folder / TABLE)
     has_moments = moments and (folder / MOMENTS).is_file()
-    sums = _read_moments(folder / MOMENTS) if has_moments else None
+    sums = read_moments(folder / MOMENTS) if has_moments else None
     try:
         return SimilarityResult(columns, provenance, sums)
     except ValueError as error:
@@ -115,25 +128,37 @@ def load_result(folder: str | Path, *, moments: bool = True) -> SimilarityResult
 def _check_replaceable(folder: Path, exist_ok: bool) -> None:
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; name a folder for the result")
-    names = {path.name for path in folder.iterdir() if not path.name.startswith(_PARTIAL)}
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(PARTIAL)}
     if names and not exist_ok:
         raise FileExistsError(
             f"{folder} is not empty; choose another folder, or replace the result in it: "
             "--overwrite (exist_ok=True)"
         )
-    if names and not names & {TABLE, PROVENANCE, PARTS}:
+    if names and not names & {TABLE, PROVENANCE, PARTS} and not find_tiles(folder):
         raise FileExistsError(
             f"{folder} is not empty and holds no earlier result, so nothing in it is replaced; "
             "choose another folder"
         )
 
 
-def _write_files(result: SimilarityResult, folder: Path) -> None:
+def _tiles_of(result: SimilarityResult, folder: Path) -> list[str]:
+    """Names of the tiles in a folder that are of this result: of its models, probe and number."""
+    files = find_tiles(folder)
+    plan = result.provenance.get("plan") or {}
+    if len(files) != plan.get("passes") or not all(file.is_file() for file in files):
+        return []
+    of = [read_meta(file).get("provenance") or {} for file in files]
+    same = all(tile.get(k) == result.provenance.get(k) for tile in of for k in ("models", "probe"))
+    return [file.name for file in files] if same else []
+
+
+def _write_files(result: SimilarityResult, folder: Path, tiles: list[str]) -> None:
     import pyarrow.parquet
 
+    named = {"sums": tiles} if tiles else {}
     try:
         provenance = json.dumps(
-            result.provenance, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False
+            result.provenance | named, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False
         )
     except (TypeError, ValueError) as error:
         raise ValueError(f"the provenance cannot be written as JSON: {error}") from error
@@ -142,18 +167,17 @@ def _write_files(result: SimilarityResult, folder: Path) -> None:
     (folder / PROVENANCE).write_bytes(encoded)
     pyarrow.parquet.write_table(result.to_dataset().with_format("arrow")[:], folder / TABLE)
     if result.moments is not None:
-        _write_moments(result.moments, folder / MOMENTS)
-        # safetensors writes for the owner alone; a result is as readable as its other files
-        shutil.copymode(folder / TABLE, folder / MOMENTS)
-    (folder / CARD).write_bytes(_card(result).encode("utf-8", "backslashreplace"))
+        save_moments(result.moments, folder)
+    (folder / CARD).write_bytes(_card(result, tiles).encode("utf-8", "backslashreplace"))
 
 
-def _move_files(partial: Path, folder: Path) -> None:
+def _move_files(partial: Path, folder: Path, *, n_tiles: int) -> None:
     """Replace the result in ``folder``; its provenance goes first and comes back last.
 
     Without provenance a folder does not load, so no moment shows a half of each result.
     """
     (folder / PROVENANCE).unlink(missing_ok=True)
+    remove_tiles(folder, but=n_tiles)
     card = folder / CARD
     if card.exists() and _CARD_MARK not in card.read_text("utf-8", "replace"):
         (partial / CARD).unlink()  # a card that a person wrote is not ours to replace
@@ -164,12 +188,13 @@ def _move_files(partial: Path, folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def _card(result: SimilarityResult) -> str:
+def _card(result: SimilarityResult, tiles: list[str]) -> str:
     def code(text: str) -> str:
         return printable(text).replace("`", "'")
 
     # the `configs` entry of the card tells `load_dataset` which file is the data; without it the
     # choice is a vote among the kinds of files that lie in the folder
+    sums = tiles if result.moments is None else [MOMENTS]
     template = files("hf_repsim") / "templates" / "result_card.md"
     return template.read_text("utf-8").format(
         table=TABLE,
@@ -178,46 +203,25 @@ def _card(result: SimilarityResult) -> str:
         probe=code(result.probe_name()),
         counts=result.counts() or "of unknown size",
         measures=", ".join(f"`{code(name)}`" for name in result.measures) or "none",
-        moments=f"; `{MOMENTS}` has the sums it was computed from"
-        if result.moments is not None
-        else "",
+        moments=f"; {_quoted(sums)} the sums it was computed from" if sums else "",
     )
 
 
-def _write_moments(moments: Moments, path: Path) -> None:
-    from safetensors.torch import save_file
-
-    tensors: dict[str, torch.Tensor] = {}
-    storages = set()
-    for name, tensor in moments.state_dict().items():
-        tensor = tensor.detach().cpu().contiguous()
-        # safetensors refuses tensors that share memory, as the two sides of a self-comparison do
-        storage = tensor.untyped_storage().data_ptr()
-        tensors[name] = tensor.clone() if storage in storages else tensor
-        storages.add(storage)
-    meta = json.dumps(moments.meta(), sort_keys=True)
-    save_file(tensors, path, metadata={"format": "pt", "hf_repsim_moments": meta})
+def _quoted(names: list[str]) -> str:
+    if len(names) == 1:
+        return f"`{names[0]}` has"
+    return f"`{names[0]}` to `{names[-1]}` have"
 
 
 def _read_provenance(path: Path) -> dict[str, Any]:
     if path.stat().st_size > _MAX_JSON_BYTES:
         raise ValueError(f"{path} is larger than {_MAX_JSON_BYTES} bytes; that is no provenance")
-    provenance = _parsed_object(path.read_bytes(), path)
+    provenance = parsed_object(path.read_bytes(), path)
     try:
         check_schema_version(provenance)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return provenance
-
-
-def _parsed_object(text: str | bytes, path: Path) -> dict[str, Any]:
-    try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not readable as JSON: {error}") from error
-    if not isinstance(parsed, dict):
-        raise ValueError(f"{path} should hold a JSON object, not a {type(parsed).__name__}")
-    return parsed
 
 
 def _read_table(path: Path) -> Mapping[str, list]:
@@ -267,23 +271,3 @@ def _values(column: pyarrow.ChunkedArray) -> list:
         words = chunk.dictionary.to_pylist()
         values += [None if i is None else words[i] for i in chunk.indices.to_pylist()]
     return values
-
-
-def _read_moments(path: Path) -> Moments:
-    from safetensors import SafetensorError, safe_open
-
-    from hf_repsim.moments import Moments
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get("hf_repsim_moments")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is not readable as safetensors: {error}") from error
-    if text is None:
-        raise ValueError(f"{path} holds no moments: its metadata has no 'hf_repsim_moments'")
-    meta = _parsed_object(text, path)
-    try:
-        return Moments.from_state(tensors, meta)
-    except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path} holds no usable moments: {error!r}") from error

@@ -22,12 +22,12 @@ PACKAGE = ROOT / "hf_repsim"
 # Imports point down, or along a level. A new module says here where it stands.
 LEVELS = {
     **dict.fromkeys(("clock", "moments", "pair", "products", "measures", "result", "table"), 0),
-    **dict.fromkeys(("audio", "columns", "source", "probe", "storage"), 1),
-    **dict.fromkeys(("location", "reading", "stream", "savepoint"), 1),
+    **dict.fromkeys(("audio", "columns", "source", "probe", "storage", "tiles"), 1),
+    **dict.fromkeys(("ahead", "location", "reading", "stream", "savepoint"), 1),
     **dict.fromkeys(("families", "model_files", "checkpoint", "speech_model", "states"), 1),
-    **dict.fromkeys(("forward", "ctc", "run", "frames", "course"), 1),
+    **dict.fromkeys(("forward", "ctc", "run", "frames", "course", "memory"), 1),
     **dict.fromkeys(("hearing", "listening", "comparison", "trajectory", "training", "claims"), 2),
-    **dict.fromkeys(("alarm", "reduction"), 2),
+    **dict.fromkeys(("alarm", "reduction", "plan"), 2),
     **dict.fromkeys(("trajectory_runs", "convergence", "run_statistics", "indicators"), 2),
     **dict.fromkeys(("verdict_table", "jobs"), 2),
     **dict.fromkeys(("plot", "sheet", "trajectory_plot", "report", "experiment", "demo"), 3),

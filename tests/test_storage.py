@@ -121,7 +121,7 @@ def test_the_card_names_both_models_without_letting_them_write_markdown(tmp_path
 def test_an_interruption_leaves_nothing_behind(tmp_path, monkeypatch, prepare):
     prepare(tmp_path / "result")
     before = names(tmp_path)
-    monkeypatch.setattr(storage, "_card", lambda result: 1 / 0)
+    monkeypatch.setattr(storage, "_card", lambda *given: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         save_result(a_result(), tmp_path / "result")
     assert names(tmp_path) == before
@@ -129,7 +129,7 @@ def test_an_interruption_leaves_nothing_behind(tmp_path, monkeypatch, prepare):
 
 
 def test_an_interruption_leaves_the_earlier_result_whole(saved, monkeypatch):
-    monkeypatch.setattr(storage, "_card", lambda result: 1 / 0)
+    monkeypatch.setattr(storage, "_card", lambda *given: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         save_result(a_result(value=0.75), saved, exist_ok=True)
     assert names(saved) == FILES

@@ -1,0 +1,187 @@
+"""Memory: how much is free on a device, and what a model takes, before its weights are read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from hf_repsim.checkpoint import find_checkpoint
+from hf_repsim.clock import slowest_clock
+from hf_repsim.families import Family, Layer
+from hf_repsim.products import GRAM_ROWS
+from hf_repsim.speech_model import SpeechModel
+
+LONGEST = 30.0  # seconds; an utterance of this length is to fit, however small the batches
+SHORTEST = 2.0  # seconds; a fixed window costs the same for less
+# Copies, measured by scripts/scale on the CPU at batches of 40 and 80 s: of what the widest stage
+# of the front end says (2.5 with a group norm, 3.5 with layer norms), and within one block.
+FRONT_COPIES = 3.5
+BLOCK_COPIES, FEED_FORWARD_COPIES = 8, 3
+FEATURES = 1_000_000  # bytes a second of audio: waveforms, and the filter banks made of them
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What one model takes; bytes, and bytes a second of audio."""
+
+    layers: dict[str, Layer]
+    reading: int  # while it is read: the whole model in float32; 0 for a model in hand
+    resident: int  # for good: the tower; 0 for a model in hand, whose memory is taken already
+    forward: float  # a second: at most, during a forward pass, beside the states
+    front: float  # a second: at most, in the front end, when there are no states yet
+    window: float | None  # seconds of the fixed window, if it has one
+
+    def states(self, names: Iterable[str]) -> float:
+        """Bytes a second of the states: all hidden states, and the layers that are asked for."""
+        kept = [layer for layer in self.layers.values() if layer.hidden_state is not None]
+        kept += [layer for layer in map(self.layers.get, names) if layer.hidden_state is None]
+        return sum(_a_second(layer) for layer in kept)
+
+
+def footprint(model: SpeechModel | str | Path, **loading: bool) -> Footprint:
+    """What a model takes, from its configuration and a skeleton without weights.
+
+    Errors and options are those of `check_model`.
+    """
+    if isinstance(model, SpeechModel):
+        configs = model.module.config, model.processor
+        return _footprint(model.family, configs, model.layers)
+    checkpoint = find_checkpoint(model, **loading)
+    configs = checkpoint.config, checkpoint.extractor
+    whole, tower, layers = checkpoint.skeleton()
+    sizes = float32_bytes(whole), float32_bytes(whole.get_submodule(tower))
+    return _footprint(checkpoint.family, configs, layers, sizes=sizes)
+
+
+def activation_bytes(
+    models: Sequence[Footprint], chosen: Sequence[Sequence[str]], seconds: float
+) -> int:
+    """Bytes at most of a batch of so many seconds of audio, from the waveforms to the sums.
+
+    `chosen` are the layers that are compared, by model. The second model hears while the states
+    of the first are there. Attention is taken not to keep its matrices (scaled dot product).
+    """
+    sides = list(zip(models, chosen, strict=True))
+    layers = [model.layers[name] for model, names in sides for name in names]
+    hop = slowest_clock(layer.clock for layer in layers).hop_seconds
+    held = most = 0.0
+    for model, names in sides:
+        heard, before = _seconds_heard(model, seconds), held
+        held += heard * model.states(names)
+        most = max(most, before + heard * model.front, held + heard * model.forward)
+    frames = 4 * max(seconds, LONGEST) / hop * sum(layer.n_features for layer in layers)
+    grams = 4 * 2 * len(layers) * GRAM_ROWS * LONGEST / hop
+    # states with the frames made of them; frames with the same about the origin and what
+    # `Moments.update` makes of one utterance
+    return int(max(most, held + frames, 2 * frames + grams))
+
+
+def float32_bytes(module: nn.Module) -> int:
+    """Bytes of a module's parameters and buffers in float32."""
+    return 4 * sum(part.numel() for part in (*module.parameters(), *module.buffers()))
+
+
+def free_memory(device: str | torch.device) -> int:
+    """Bytes that this process may still take on a device.
+
+    CUDA: what the driver says. Else the host's available memory, within the limit of the process's
+    control group, shared evenly with the processes that a launcher started beside it on this
+    machine; where the system does not tell, half of the physical memory.
+
+    Raises:
+        ValueError: the system tells nothing.
+    """
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return host_memory() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def host_memory(root: Path = Path("/")) -> int:
+    """Bytes of the host's memory that are free for the processes of this control group.
+
+    Raises:
+        ValueError: the system tells nothing.
+    """
+    told = root / "proc/meminfo"
+    if told.exists():
+        lines = dict(line.split(":", 1) for line in told.read_text().splitlines())
+        available = 1024 * int(lines["MemAvailable"].split()[0])
+        return max(0, min([available, *_left_to_group(root)]))
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, ValueError, OSError) as error:
+        raise ValueError(
+            "this system does not say how much memory it has; say how much may be used: "
+            "--memory GB (memory=GB)"
+        ) from error
+
+
+def _left_to_group(root: Path) -> Iterable[int]:
+    """Limit less usage of the control group and of those above it, versions 1 and 2."""
+    own = root / "proc/self/cgroup"
+    for line in own.read_text().splitlines() if own.exists() else ():
+        number, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            top, names = root / "sys/fs/cgroup/memory", ("limit_in_bytes", "usage_in_bytes")
+            cached = "total_inactive_file"
+        elif number == "0":
+            top, names, cached = root / "sys/fs/cgroup", ("max", "current"), "inactive_file"
+        else:
+            continue
+        here = top / path.lstrip("/")
+        for group in (here, *here.parents):
+            if group.is_relative_to(top):
+                yield from _left(group, names, cached)
+
+
+def _left(group: Path, names: tuple[str, str], cached: str) -> Iterable[int]:
+    try:
+        limit, used = ((group / f"memory.{name}").read_text().strip() for name in names)
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    except OSError:  # not mounted here, or nothing is limited at this level
+        return
+    if limit != "max":
+        # files that were read are counted as used, and given up when memory is asked for
+        yield int(limit) - int(used) + int(stat.get(cached, 0))
+
+
+def _footprint(
+    family: Family,
+    configs: tuple,
+    layers: dict[str, Layer],
+    *,
+    sizes: tuple[int, int] = (0, 0),
+) -> Footprint:
+    config, extractor = configs
+    wide = max(layer.n_features for layer in layers.values() if layer.default)
+    last = family.front_end(*configs)[-1]
+    feed_forward = [getattr(config, name, 0) for name in ("intermediate_size", "encoder_ffn_dim")]
+    block = BLOCK_COPIES * wide + FEED_FORWARD_COPIES * (max(feed_forward) or 4 * wide)
+    stages = [_a_second(layer) for layer in layers.values()]
+    stages += [4 * wide / clock.hop_seconds for clock in family.front_end(*configs)]
+    samples = family.window(*configs)
+    return Footprint(
+        layers=layers,
+        reading=sizes[0],
+        resident=sizes[1],
+        forward=FEATURES + 4 * block / last.hop_seconds,
+        front=FEATURES + FRONT_COPIES * max(stages),
+        window=samples and samples / extractor.sampling_rate,
+    )
+
+
+def _a_second(layer: Layer) -> float:
+    return 4 * layer.n_features / layer.clock.hop_seconds
+
+
+def _seconds_heard(model: Footprint, seconds: float) -> float:
+    """Seconds that go through a model for a batch: a fixed window is always filled up."""
+    if model.window is None:
+        return max(seconds, LONGEST)
+    return max(1.0, seconds / SHORTEST) * model.window

@@ -1,0 +1,261 @@
+"""The plan of a run: what it needs, what is free, and the choice that this forces.
+
+Made before a weight is read. If the sums of all layer pairs do not fit, they are made in tiles, a
+run of x's layers at a time, and the audio is heard once for each. Batches are as large as is of
+use and fits. Every figure is a bound: a run may need less than is planned for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from hf_repsim.hearing import Model, check_pair
+from hf_repsim.memory import Footprint, activation_bytes, footprint, free_memory
+from hf_repsim.moments import Moments, Pairs, resolve_pairs
+from hf_repsim.table import aligned
+
+Tile = list[tuple[str, str]]  # (x layer, y layer)
+
+USED = 0.9  # of what is free; the rest is for what allocators leave unused between tensors
+# Batches of more audio than this, in seconds, gain nothing (on the CPU they lose).
+USEFUL_SECONDS = {"cpu": 20.0, "mps": 80.0, "cuda": 320.0}
+LEAST_SECONDS = 2.5
+WHITENING_COPIES = 6  # scatter, eigenvectors and two whitenings of a layer, kept for its pairs
+PAIR_COPIES = 10  # what one pair of layers needs for a moment, workspace of eigh included
+HALF = {"bf16": 2, "fp16": 2}  # bytes of a weight's copy, which autocast keeps
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes that the sums of one tile take, and what is made of them."""
+
+    sums: int  # cross products of frames and of utterance sums, and the totals
+    rows: int  # frames and utterance sums kept as rows, and once more while they are joined
+    folding: int  # the largest strip of products, and what one batch adds to the totals
+    scoring: int  # beside the sums: whitenings, kept for all pairs, and one pair
+    gram_frames: int  # up to so many frames are kept as rows and compared by Gram matrices
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run takes, in bytes, and how it is cut to fit."""
+
+    device: str
+    free: int  # that may be used on the device
+    models: int  # weights that stay and are still to be read
+    reading: int  # host memory while they are read
+    activations: int  # of a batch
+    needs: Needs  # of the largest tile
+    all_sums: int  # were all pairs summed at once
+    batch_seconds: float  # of audio, longest utterance x number of utterances
+    tiles: list[Tile]  # each hears the audio once
+
+    @property
+    def peak(self) -> int:
+        """Bytes at most on the device, hearing or scoring."""
+        needs = self.needs
+        hearing = self.models + needs.rows + max(self.activations, needs.folding)
+        return needs.sums + max(hearing, needs.scoring)
+
+    def text(self) -> str:
+        """The plan in a few aligned lines."""
+        tiles = len(self.tiles)
+        if tiles == 1:
+            return self.table()
+        return (
+            f"{self.table()}\nThe sums of all pairs ({_gb(self.all_sums)} GB) do not fit. They are "
+            f"made in {tiles} parts, and the audio is heard {tiles} times;\n"
+            "once is enough with --pairs same_depth, fewer layers (--layer) or more memory."
+        )
+
+    def table(self) -> str:
+        """What takes the memory, in aligned lines."""
+        needs, n_pairs = self.needs, max(map(len, self.tiles))
+        return aligned(
+            [
+                (
+                    "memory",
+                    f"{_gb(self.peak)} GB",
+                    f"at most, of {_gb(self.free)} on {self.device}",
+                ),
+                ("  models", _gb(self.models), f"{_gb(self.reading)} while they are read"),
+                ("  sums", _gb(needs.sums), f"of {n_pairs} pairs of layers"),
+                ("  rows", _gb(needs.rows), f"up to {needs.gram_frames} frames by Gram matrices"),
+                ("  batches", _gb(self.activations), f"of {self.batch_seconds:g} s of audio"),
+                ("  scoring", _gb(needs.scoring), "beside the sums, without the models"),
+            ]
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """The plan for a provenance, JSON-able: all but the tiles, of which the number."""
+        figures = {name: value for name, value in asdict(self).items() if name != "tiles"}
+        return {**figures, "peak": self.peak, "passes": len(self.tiles)}
+
+
+def make_plan(
+    x: Model,
+    y: Model | None,
+    *,
+    device: str | torch.device,
+    layers: Sequence[str] | None = None,
+    pairs: Pairs = "all",
+    memory: float | None = None,
+    batch_seconds: float | None = None,
+    precision: str | None = None,
+    utterances: int | None = None,
+    passes: int | None = None,
+    **loading: bool,
+) -> Plan:
+    """Plan the memory of a comparison, before a weight is read.
+
+    Args:
+        x: as for `accumulate`; a `SpeechModel` counts as there already.
+        y: the same; None: the layers of x among themselves.
+        device: where the models run and the sums are (host memory for Apple's GPUs).
+        layers: as for `accumulate`.
+        pairs: as for `accumulate`.
+        memory: GB that may be used; None: nine tenths of what is free (`free_memory`).
+        batch_seconds: audio of a batch; None: as much as is of use and fits.
+        precision: "bf16" and "fp16" keep copies of the weights.
+        utterances: no more will be heard, if that is known: few need fewer sums.
+        passes: tiles, to go on with a run as it began; None: as few as fit.
+        loading: as for `load_model`.
+
+    Raises:
+        ValueError: the run does not fit, however it is cut; or as `check_pair`.
+    """
+    chosen = check_pair(x, y, layers=layers, pairs=pairs, **loading)
+    models = [footprint(model, **loading) for model in (x, y) if model is not None]
+    fixed = None if memory is None else int(memory * 1e9)
+    run = _Run(torch.device(device), fixed, models, chosen, HALF.get(precision, 0), utterances)
+    return run.plan(resolve_pairs(pairs, *chosen), passes=passes, batch_seconds=batch_seconds)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is known of a run before it is cut."""
+
+    device: torch.device
+    memory: int | None  # bytes that may be used
+    models: list[Footprint]
+    layers: tuple[list[str], list[str]]
+    copied: int  # bytes of a second copy of each weight
+    utterances: int | None
+
+    def plan(self, table: Tile, *, passes: int | None, batch_seconds: float | None) -> Plan:
+        """The plan with the fewest tiles, and then the largest batches of use, that fits."""
+        useful = USEFUL_SECONDS[self.device.type]
+        batches = [useful / 2**i for i in range(10) if useful / 2**i >= LEAST_SECONDS]
+        all_sums = self._needs(table).sums
+        for n in [passes] if passes else range(1, len(self.layers[0]) + 1):
+            tiles = _tiles(table, n, within=len(self.models) == 1)
+            if len(tiles) < n and n < len(self.layers[0]):
+                continue  # no other cut than that into fewer
+            needs = max(map(self._needs, tiles), key=lambda needs: needs.sums)
+            for seconds in [batch_seconds] if batch_seconds else batches:
+                plan = Plan(
+                    device=str(self.device),
+                    free=self._usable[0],
+                    models=self._resident,
+                    reading=self._reading,
+                    activations=activation_bytes(self.models, self._chosen, seconds),
+                    needs=needs,
+                    all_sums=all_sums,
+                    batch_seconds=seconds,
+                    tiles=tiles,
+                )
+                if self._fits(plan):
+                    return plan
+        raise ValueError(
+            f"not enough memory, even if the sums are made in {len(plan.tiles)} parts:\n"
+            f"{plan.table()}\nchoose fewer layers (--layer, --pairs same_depth) or smaller batches "
+            "(--batch-seconds), or say how much memory may be used: --memory GB (memory=GB)"
+        )
+
+    @cached_property
+    def _usable(self) -> tuple[int, int]:
+        """Bytes on the device, and on the host."""
+        if self.memory is not None:
+            return self.memory, self.memory
+        return tuple(int(USED * free_memory(where)) for where in (self.device, "cpu"))
+
+    @property
+    def _chosen(self) -> list[list[str]]:
+        return [self.layers[i] for i in range(len(self.models))]
+
+    @property
+    def _resident(self) -> int:
+        return sum(m.resident + m.resident // 4 * self.copied for m in self.models)
+
+    @property
+    def _reading(self) -> int:
+        """Host memory while a model is read; unless it moves to a GPU, the first stays there."""
+        first, *second = self.models
+        kept = 0 if self.device.type == "cuda" else first.resident
+        return max([first.reading, *(kept + model.reading for model in second)])
+
+    def _fits(self, plan: Plan) -> bool:
+        device, host = self._usable
+        # sums on a GPU pass through the host's memory when they are saved
+        saved = plan.needs.sums if self.device.type == "cuda" else 0
+        return plan.peak <= device and max(plan.reading, saved) <= host
+
+    def _needs(self, tile: Tile) -> Needs:
+        """From empty moments on the meta device, which have the sizes of those to come."""
+        moments = self._moments(tile)
+        widths, frames, sums = moments.widths, moments.frames, moments.sums
+        products = [0] * len(widths)
+        for a, b in frames.pairs:
+            products[a] += 8 * widths[a] * widths[b]
+        few = self.utterances is not None and self.utterances <= sums.capacity
+        totals = 8 * sum(part.numel() for part in vars(moments.totals).values())
+        rows = 2 * frames.capacity + (self.utterances if few else sums.capacity)
+        squares = [8 * width**2 for width in widths]
+        return Needs(
+            sums=totals + sum(products) * (1 if few else 2),
+            rows=4 * sum(widths) * rows,
+            folding=max(products) * 3 // 2 + 3 * totals,  # float32, and turned to float64
+            scoring=2 * max(products)
+            + WHITENING_COPIES * sum(squares)
+            + PAIR_COPIES * max(squares),
+            gram_frames=frames.capacity,
+        )
+
+    def _moments(self, tile: Tile) -> Moments:
+        within = len(self.models) == 1
+        left, right = {a for a, _ in tile}, {b for _, b in tile}
+        taking_part = [left | right] if within else [left, right]
+        sides: list[Mapping[str, int] | None] = [
+            {name: model.layers[name].n_features for name in names if name in part}
+            for model, names, part in zip(self.models, self._chosen, taking_part, strict=True)
+        ]
+        origin = torch.empty(sum(sum(side.values()) for side in sides), device="meta")
+        return Moments(sides[0], None if within else sides[1], origin=origin, pairs=tile)
+
+
+def _tiles(table: Tile, n: int, *, within: bool) -> list[Tile]:
+    """Pairs in n tiles of about as many each, of runs of x's layers.
+
+    Within one model (a, b) and (b, a) are one product, so they are of one tile.
+    """
+    order = list(dict.fromkeys(name for pair in table for name in pair)) if within else []
+    owned: dict[str, Tile] = {}
+    for pair in table:
+        owned.setdefault(min(pair, key=order.index) if within else pair[0], []).append(pair)
+    if n >= len(owned):
+        return list(owned.values())
+    tiles: list[Tile] = [[] for _ in range(n)]
+    done = 0
+    for part in owned.values():
+        tiles[int(n * (done + len(part) / 2) / len(table))] += part
+        done += len(part)
+    return [tile for tile in tiles if tile]
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:.1f}"

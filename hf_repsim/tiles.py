@@ -1,0 +1,159 @@
+"""Sums on disk: one file, or one per tile where those of all layer pairs do not fit in memory.
+
+Reading trusts nothing: no pickle, and errors that name the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from hf_repsim.moments import Moments
+
+MOMENTS = "moments.safetensors"
+PARTIAL = ".partial-"
+_TILE = re.compile(r"moments-(\d{1,4})-of-(\d{1,4})\.safetensors")
+_META = "hf_repsim_moments"
+
+
+def save_moments(
+    moments: Moments, folder: str | Path, *, part: tuple[int, int] | None = None
+) -> Path:
+    """Write sums into a folder, whole or not at all; returns the file.
+
+    `part` (i, n), i from 0: the sums are tile i of n, `moments-1-of-n.safetensors` and so on; tiles
+    of another number, left by an earlier run, are removed. None: they are all, in
+    `moments.safetensors`. A GPU's sums pass through the host's memory. OSError if nothing can be
+    written.
+    """
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    name = MOMENTS if part is None else f"moments-{part[0] + 1}-of-{part[1]}.safetensors"
+    partial = folder / f"{PARTIAL}{uuid.uuid4().hex[:12]}"
+    try:
+        partial.touch()
+        mode = partial.stat().st_mode  # safetensors would leave it for the owner alone
+        meta = json.dumps(moments.meta(), sort_keys=True)
+        save_file(_tensors(moments), partial, metadata={"format": "pt", _META: meta})
+        partial.chmod(mode)
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.replace(folder / name)
+    finally:
+        partial.unlink(missing_ok=True)
+    if part is not None:
+        remove_tiles(folder, but=part[1])
+    return folder / name
+
+
+def load_tiles(folder: str | Path, *, device: str | torch.device = "cpu") -> Iterator[Moments]:
+    """Sums of a folder, tile by tile, one in memory at a time; those in one file are one tile.
+
+    They are put on `device`. Measures are had of each tile:
+    `for moments in load_tiles(folder): score(moments, [...])`.
+
+    Raises:
+        FileNotFoundError: there is no folder, there are no sums in it, or a tile is missing.
+        ValueError: a file is damaged, or holds no sums.
+    """
+    folder = Path(folder).expanduser()
+    files = find_tiles(folder) or [folder / MOMENTS]
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder} has no sums: there is no {', '.join(missing)}; they are left out by "
+            "--no-sums, or the run was interrupted (go on with --resume)"
+        )
+    return (read_moments(file, device=device) for file in files)
+
+
+def find_tiles(folder: Path) -> list[Path]:
+    """Files of all tiles, also of those that are missing; empty where there is none."""
+    if not (found := _tiles_of(folder)):
+        return []
+    n = max(n for n, _ in found)
+    return [folder / f"moments-{i + 1}-of-{n}.safetensors" for i in range(n)]
+
+
+def remove_tiles(folder: Path, *, but: int = 0) -> None:
+    """Remove tiles, except those of which there are `but`."""
+    for n, path in _tiles_of(folder):
+        if n != but:
+            path.unlink()
+
+
+def read_moments(path: Path, *, device: str | torch.device = "cpu") -> Moments:
+    """Sums of one file, on a device; ValueError, naming it, if it is damaged or holds none."""
+    from safetensors import SafetensorError, safe_open
+
+    from hf_repsim.moments import Moments
+
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            meta = _meta(file.metadata(), path)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is not readable as safetensors: {error}") from error
+    try:
+        return Moments.from_state(tensors, meta)
+    except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path} holds no usable moments: {error!r}") from error
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """What names the sums of a file (`Moments.meta`), which are not read. Errors as above."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _meta(file.metadata(), path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is not readable as safetensors: {error}") from error
+
+
+def parsed_object(text: str | bytes, path: Path) -> dict[str, Any]:
+    """A JSON object; ValueError, naming the file it comes from, if it is none."""
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not readable as JSON: {error}") from error
+    if not isinstance(parsed, dict):
+        raise ValueError(f"{path} should hold a JSON object, not a {type(parsed).__name__}")
+    return parsed
+
+
+def _meta(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]:
+    text = (metadata or {}).get(_META)
+    if text is None:
+        raise ValueError(f"{path} holds no moments: its metadata has no {_META!r}")
+    return parsed_object(text, path)
+
+
+def _tensors(moments: Moments) -> dict[str, torch.Tensor]:
+    tensors: dict[str, torch.Tensor] = {}
+    storages = set()
+    for name, tensor in moments.state_dict().items():
+        tensor = tensor.detach().cpu().contiguous()
+        # safetensors refuses tensors that share memory, as the two sides of a self-comparison do
+        storage = tensor.untyped_storage().data_ptr()
+        tensors[name] = tensor.clone() if storage in storages else tensor
+        storages.add(storage)
+    return tensors
+
+
+def _tiles_of(folder: Path) -> list[tuple[int, Path]]:
+    """Of how many, and file, of each tile that is there."""
+    found = []
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if match := _TILE.fullmatch(path.name):
+            found.append((int(match[2]), path))
+    return found
