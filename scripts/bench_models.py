@@ -1,41 +1,67 @@
-"""Sections of the benchmark that let models hear: compare over forward passes, and peak memory.
+"""Models and speech for the benchmark.
 
-Models are wav2vec2-base shaped with random weights: speed and memory do not depend on training,
-and nothing is downloaded. The speech is the package's own, repeated as often as needed.
+Models are wav2vec2 shaped with random weights: speed and memory do not depend on training, and
+nothing is downloaded. The speech is the package's own, again and again, each time a little shorter:
+clips of equal length could share a pass, which would make hearing look faster than it is.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import io
+import itertools
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from bench_timing import Sizes, say, side_by_side
+from bench_sizes import Setting
+from bench_timing import seconds_of
 from torch import Tensor
 
 import hf_repsim
-from hf_repsim.comparison import accumulate, compare
+from hf_repsim.audio import decode
+from hf_repsim.measures import MEASURES
 from hf_repsim.probe import Probe
 from hf_repsim.states import SpeechModel, load_model
 
-AIM_COMPARE = 1.25
-AIM_MEMORY = 1.1  # of 1x; what is allowed is the allocator's noise
-_STATUS = Path("/proc/self/status")
+HOUR = 3600
+RECORDINGS = Path(hf_repsim.__file__).parent / "assets" / "probe.parquet"
+CKA = tuple(name for name in MEASURES if name.endswith("cka"))
+_CUT = 40  # samples that a clip loses each time it comes again
+
+
+def recordings() -> list[dict]:
+    """Rows of the package's own speech: id, and audio as it is stored."""
+    import pyarrow.parquet
+
+    return pyarrow.parquet.read_table(RECORDINGS, columns=["id", "audio"]).to_pylist()
 
 
 def speech(seconds: float) -> Probe:
-    """At most so many seconds of the embedded speech, from the beginning again when it ends."""
+    """At most so many seconds of speech, read as a stream."""
     import datasets
 
-    file = Path(hf_repsim.__file__).parent / "assets" / "probe.parquet"
-    once = datasets.load_dataset("parquet", data_files=str(file), split="train", streaming=True)
-    heard = sum(batch.seconds for batch in Probe.embedded().batches())
-    return Probe(once.repeat(int(seconds / heard) + 1), max_seconds=seconds)
+    features = datasets.Features({"id": datasets.Value("string"), "audio": datasets.Audio()})
+    stream = datasets.IterableDataset.from_generator(_clips_without_end, features=features)
+    return Probe(stream, max_seconds=seconds)
+
+
+def _clips_without_end() -> Iterator[dict]:
+    rows = recordings()
+    for turn in itertools.count():
+        for row in rows:
+            audio = row["audio"] if turn == 0 else _shortened(row["audio"], _CUT * turn)
+            yield {"id": f"{row['id']}-{turn}", "audio": audio}
+
+
+def _shortened(audio: Mapping, n_samples: int) -> dict:
+    import soundfile
+
+    samples, rate = decode(audio)
+    wave = io.BytesIO()
+    soundfile.write(wave, samples[: max(rate, len(samples) - n_samples)], rate, format="WAV")
+    return {"bytes": wave.getvalue(), "path": None}
 
 
 @contextmanager
@@ -43,6 +69,7 @@ def model_folders(overrides: Mapping) -> Iterator[list[Path]]:
     """Two saved models of the same shape and other weights, gone afterwards."""
     from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
+    _no_bars()
     with tempfile.TemporaryDirectory() as parent:
         folders = [Path(parent, name) for name in ("x", "y")]
         for seed, folder in enumerate(folders):
@@ -52,92 +79,62 @@ def model_folders(overrides: Mapping) -> Iterator[list[Path]]:
         yield folders
 
 
-def _forward(models: list[SpeechModel], clips: list[list[Tensor]]) -> None:
-    """Both models over each clip alone, as padding would change what these models say."""
-    with torch.inference_mode():
-        for model, inputs in zip(models, clips, strict=True):
-            for values in inputs:
-                model.module(values)
+def load_pair(overrides: Mapping, device: torch.device) -> list[SpeechModel]:
+    """Two models of the same shape and other weights, on a device."""
+    with model_folders(overrides) as folders:
+        return loaded(folders, device)
 
 
-def _clips(model: SpeechModel, probe: Probe) -> list[Tensor]:
+def loaded(
+    folders: Sequence[str | Path], device: torch.device, precision: str = "fp32"
+) -> list[SpeechModel]:
+    """The models in folders, on a device."""
+    _no_bars()
+    return [load_model(folder, device=device, precision=precision) for folder in folders]
+
+
+def _no_bars() -> None:
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+
+
+def clips(model: SpeechModel, probe: Probe) -> list[Tensor]:
+    """What the model is given for each utterance alone, where the model is."""
     waveforms = [wave for batch in probe.batches() for wave in batch.waveforms(model.rate)]
     options = {"sampling_rate": model.rate, "return_tensors": "pt"}
-    return [model.processor(wave, **options).input_values for wave in waveforms]
+    made = [model.processor(wave, **options).input_values for wave in waveforms]
+    return [values.to(model.module.device) for values in made]
 
 
-def comparison(sizes: Sizes) -> dict:
-    """Section compare: the whole comparison over the two forward passes alone."""
-    probe = speech(sizes.compare_seconds)
-    with model_folders(sizes.model) as folders:
-        models = [load_model(folder) for folder in folders]
-    clips = [_clips(model, probe) for model in models]
-    jobs = {
-        "two forward passes": lambda: _forward(models, clips),
-        "accumulate": lambda: accumulate(*models, probe=probe),
-        "compare, default measures": lambda: compare(*models, probe=probe),
-    }
-    timings = side_by_side(jobs, sizes.repeats)
-    rows = []
-    for job in jobs:
-        aim = AIM_COMPARE if job.startswith(("accumulate", "compare")) else None
-        rows.append({"job": job, "aim": aim, **timings.row(job, "two forward passes")})
-    n_layers, seconds = len(models[0].select(None)), sum(len(c[0]) for c in clips[0]) / 16000
-    title = (
-        f"compare {n_layers} x {n_layers} layers of a wav2vec2-base-shaped pair"
-        f" over its forward passes alone: {len(clips[0])} clips, {seconds:.0f} s of speech"
-    )
-    notes = [
-        "Scoring takes the same time however long the audio: it counts less, the more is heard."
-    ]
-    return {"title": title, "rows": rows, "notes": notes}
+def forward(models: Sequence[SpeechModel], heard: Sequence[Sequence[Tensor]], dtype=None) -> None:
+    """Both models over each clip alone, the only way in which plain transformers is right for them.
+
+    What they say is not kept. `dtype` is that of autocast; None: float32, and no TF32.
+    """
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    kind = models[0].module.device.type
+    with torch.no_grad(), torch.autocast(kind, dtype, enabled=dtype is not None):
+        for model, inputs in zip(models, heard, strict=True):
+            for values in inputs:
+                model.module(values)
+    torch.backends.cudnn.allow_tf32 = before
 
 
-def memory(sizes: Sizes) -> dict:
-    """Section memory: peak of accumulate above the loaded models, as the audio grows."""
-    width = sizes.memory_model.get("hidden_size", 768)
-    title = f"peak memory of accumulate above the models, over 1x; layers of {width} features"
-    if not _STATUS.exists():
-        return {"title": title, "rows": [], "notes": ["not measured: Linux alone tells a peak"]}
-    rows = []
-    with model_folders(sizes.memory_model) as folders:
-        for times in sizes.memory_times:
-            seconds = times * sizes.memory_seconds
-            say(f" {times}x: {seconds:.0f} s of speech")
-            command = [sys.executable, __file__, *map(str, folders), str(seconds)]
-            ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            row = {"audio": f"{times}x", **json.loads(ran.stdout)}
-            first = rows[0]["peak_mb"] if rows else row["peak_mb"]
-            aim = AIM_MEMORY if rows else None
-            rows.append({**row, "aim": aim, "ratio": row["peak_mb"] / first})
-    return {"title": title, "rows": rows}
+def audio_seconds(heard: Sequence[Tensor], rate: int) -> float:
+    """Seconds of audio in clips."""
+    return sum(values.shape[-1] for values in heard) / rate
 
 
-def _megabytes(field: str) -> float:
-    """A field of the process's own account (VmRSS now, VmHWM at most), in MB; Linux only."""
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(field))
-    return int(line.split()[1]) / 1024
+def hour_of_forward(setting: Setting) -> float:
+    """Seconds that both base models take for an hour of audio, from what this run has measured.
 
-
-def _peak(folders: list[str], seconds: float) -> dict:
-    """What `accumulate` adds at most to a process in which both models have already spoken."""
-    models = [load_model(folder) for folder in folders]
-    probe = speech(seconds)
-    # weights are mapped from disk: they count only once a forward pass has touched them
-    _forward(models, [_clips(model, speech(10))[:1] for model in models])
-    before = _megabytes("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # from here on VmHWM is of accumulate
-    moments = accumulate(*models, probe=probe)
-    held = sum(part.numel() * part.element_size() for part in moments.state_dict().values())
-    return {
-        "seconds_of_audio": seconds,
-        "frames": moments.n_frames,
-        "models_mb": before,
-        "sums_mb": held / 2**20,
-        "peak_mb": _megabytes("VmHWM") - before,
-    }
-
-
-if __name__ == "__main__":
-    *given, length = sys.argv[1:]
-    print(json.dumps(_peak(given, float(length))))
+    Section compare leaves it; where that was not asked for, ten seconds of speech are heard.
+    """
+    if "compare" in setting.done:
+        return setting.done["compare"]["hour_of_forward"]
+    models = load_pair(setting.sizes.model, setting.device)
+    heard = [clips(model, speech(10)) for model in models]
+    forward(models, heard)
+    return seconds_of(lambda: forward(models, heard)) / audio_seconds(heard[0], 16000) * HOUR

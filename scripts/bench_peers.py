@@ -41,14 +41,14 @@ class Peer:
         """Its own similarity matrix (layers of x, layers of y), float64."""
         with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
-            return np.asarray(self.call(x, y), dtype=np.float64)
+            return torch.as_tensor(self.call(x, y)).cpu().numpy().astype(np.float64)
 
 
 # ---- the right values: the definitions, in float64, on all frames at once
 
 
 def _centred(frames: Tensor) -> np.ndarray:
-    wide = frames.numpy().astype(np.float64)
+    wide = frames.cpu().numpy().astype(np.float64)
     return wide - wide.mean(0)
 
 
@@ -183,7 +183,7 @@ def _pytorch_cka(feed: _Feed) -> Callable[[Layers, Layers], Tensor]:
         from cka import compute_cka
 
         model_x, model_y = _Emitter(x), _Emitter(y)
-        options = {"layers": model_x.names, "model2_layers": model_y.names, "device": "cpu"}
+        options = {"layers": model_x.names, "model2_layers": model_y.names, "device": x[0].device}
         return compute_cka(model_x, model_y, feed.loader(len(x[0])), progress=False, **options)[0]
 
     return call
@@ -194,7 +194,8 @@ def _torch_cka(feed: _Feed) -> Callable[[Layers, Layers], Tensor]:
         from torch_cka import CKA
 
         model_x, model_y = _Emitter(x), _Emitter(y)
-        cka = CKA(model_x, model_y, "x", "y", model_x.names, model_y.names)
+        names = "x", "y", model_x.names, model_y.names
+        cka = CKA(model_x, model_y, *names, device=x[0].device)
         cka.compare(feed.loader(len(x[0])))
         return cka.export()["CKA"]
 
@@ -219,7 +220,8 @@ def _ckatorch(feed: _Feed) -> Callable[[Layers, Layers], Tensor]:
             _Emitter([layer.reshape(-1, length, layer.shape[1]) for layer in side])
             for side in (x, y)
         )
-        cka = CKA(model_x, model_y, model_x.names, model_y.names, "x", "y")
+        names = model_x.names, model_y.names, "x", "y"
+        cka = CKA(model_x, model_y, *names, device=x[0].device)
         return cka(feed.loader(len(x[0]) // length), epochs=1)
 
     return call
@@ -230,9 +232,9 @@ def _cka_pytorch(feed: _Feed) -> Callable[[Layers, Layers], Tensor]:
         from cka_pytorch import CKACalculator
 
         model_x, model_y = _Emitter(x), _Emitter(y)
-        cpu = torch.device("cpu")
-        options = {"model1_layers": model_x.names, "model2_layers": model_y.names, "device": cpu}
-        calculator = CKACalculator(model_x, model_y, verbose=False, **options)
+        options = {"model1_layers": model_x.names, "model2_layers": model_y.names}
+        options |= {"device": x[0].device, "verbose": False}
+        calculator = CKACalculator(model_x, model_y, **options)
         return calculator.calculate_cka_matrix(feed.loader(len(x[0])), num_epochs=1)
 
     return call
