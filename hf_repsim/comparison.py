@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 import warnings
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
-from hf_repsim import __version__
-from hf_repsim.hearing import Hearing, Model, check_pair, load_pair
-from hf_repsim.listening import Interrupted, listen, refuse_lone_processes
+from hf_repsim.hearing import Model
 from hf_repsim.measures import MEASURES, Measure, Undefined
-from hf_repsim.moments import Moments, Pairs
+from hf_repsim.moments import Moments
 from hf_repsim.pair import PairMoments, Scoring
 from hf_repsim.probe import Probe
 from hf_repsim.result import COLUMNS, SimilarityResult
+from hf_repsim.session import Session
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 ENOUGH_FRAMES = 10  # per dimension: below that, a canonical correlation is mostly chance
-_PACKAGES = ("torch", "transformers", "datasets", "accelerate", "soundfile", "soxr")
 
 
 def compare(
@@ -34,21 +29,24 @@ def compare(
     *,
     probe: Probe | str | None = None,
     measures: Sequence[str] | None = None,
+    accelerator: Accelerator | None = None,
     **options: Any,
 ) -> SimilarityResult:
     """Compare the layers of two speech models, or of one with itself, on audio that both hear.
 
     `measures` names entries of `MEASURES`, None those marked as default; the rest is as for
     `accumulate`. Returns a row per measure and layer pair, with provenance and the sums
-    (`.moments`).
+    (`.moments`; None where they do not fit in memory and were heard in tiles).
 
     Raises:
         ValueError: a name, layer, measure or dataset is not there, before a model is loaded.
         Interrupted: Ctrl-C; the sums of what was heard until then come with it.
     """
     chosen = choose_measures(measures)
-    moments = accumulate(x, y, probe=probe, **options)
-    return score(moments, chosen, progress=options.get("progress", False))
+    session = Session(x, y, probe=probe, accelerator=accelerator, **options)
+    session.hear()
+    shown = session.options.progress
+    return joined([score(moments, chosen, progress=shown) for moments in session.sums()])
 
 
 def accumulate(
@@ -56,12 +54,8 @@ def accumulate(
     y: Model | None = None,
     *,
     probe: Probe | str | None = None,
-    pairs: Pairs = "all",
-    layers: Sequence[str] | None = None,
-    batch_size: int = 8,
     accelerator: Accelerator | None = None,
-    progress: bool = False,
-    **loading: bool,
+    **options: Any,
 ) -> Moments:
     """Let the models hear the probe once, and sum what their layers say.
 
@@ -69,28 +63,21 @@ def accumulate(
         x: Hub name, `name@revision`, folder, or a loaded `SpeechModel`.
         y: the second model; None: the layers of x among themselves.
         probe: what they hear; text is read by `Probe.parse`, None is the package's own speech.
-        pairs: "all", "same_depth" (layers of one name), "adjacent", or (x layer, y layer) pairs.
-        layers: globs of layer names for both models; None: the hidden states, without `conv.*`.
-        batch_size: utterances heard together; the numbers do not depend on it.
-        accelerator: processes and device; None: a plain `Accelerator()`.
-        progress: show a bar on stderr.
-        loading: `trust_remote_code` and `allow_pickle`, as for `load_model`.
+        accelerator: processes and device; None: those that were started.
+        options: `pairs`, `layers`, `frames_per_utterance`, `precision`, `batch_seconds`, `memory`,
+            `folder`, `resume`, `progress`, ...: see `hf_repsim.session.Options`.
 
-    Raises as `compare`. Returns the sums over all processes, the same on each of them.
+    Raises as `compare`, and ValueError where the sums do not fit in memory. Returns the sums over
+    all processes, the same on each of them.
     """
-    probe, y = _probe(probe), None if x is y or _same_name(x, y) else y
-    accelerator = accelerator or _accelerator()
-    refuse_lone_processes(accelerator.num_processes)
-    chosen = check_pair(x, y, layers=layers, pairs=pairs, **loading)
-    probe.check()
-    hearing = load_pair(x, y, layers=chosen, pairs=pairs, device=accelerator.device, **loading)
-    run = {"batch_size": batch_size, "progress": progress}
-    moments, interrupted = listen(hearing, probe, accelerator, **run)
-    asked = {"layers": layers, "pairs": pairs, "interrupted": interrupted}
-    moments.provenance = _provenance(hearing, probe, accelerator) | asked
-    if interrupted:
-        raise Interrupted(moments)
-    return moments
+    session = Session(x, y, probe=probe, accelerator=accelerator, **options)
+    if (n := len(session.plan.tiles)) > 1:
+        raise ValueError(
+            f"the sums do not fit in memory at once, only in {n} tiles, which `compare` hears one "
+            f"after the other; or choose fewer layers or pairs:\n{session.plan.text()}"
+        )
+    session.hear()
+    return next(session.sums())
 
 
 def score(
@@ -136,10 +123,20 @@ def choose_measures(names: Sequence[str] | None) -> list[str]:
     return names
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python, of this package and of those that the numbers depend on."""
-    packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    return {"hf_repsim": __version__, "python": platform.python_version(), **packages}
+def joined(results: Sequence[SimilarityResult]) -> SimilarityResult:
+    """The rows of all tiles of one comparison as one result, measure by measure."""
+    if len(results) == 1:
+        return results[0]
+    tables = [result.columns for result in results]
+    order = [
+        (table, i)
+        for measure in results[0].measures
+        for table in tables
+        for i, name in enumerate(table["measure"])
+        if name == measure
+    ]
+    columns = {name: [table[name][i] for table, i in order] for name in COLUMNS}
+    return SimilarityResult(columns, dict(results[-1].provenance))
 
 
 def _row(measure: Measure, pair: PairMoments) -> dict[str, Any]:
@@ -157,33 +154,3 @@ def _row(measure: Measure, pair: PairMoments) -> dict[str, Any]:
     except Undefined as refusal:
         row["note"] = f"refused: {refusal}"
     return row
-
-
-def _provenance(hearing: Hearing, probe: Probe, accelerator: Accelerator) -> dict[str, Any]:
-    x, grid = hearing.x, hearing.grid
-    return {
-        "models": {"x": x.provenance(), "y": (hearing.y or x).provenance()},
-        "probe": probe.provenance() | hearing.heard.summary(),
-        "too_short": dict(sorted(hearing.too_short.items())),
-        "clock": {"hop_ms": 1000 * grid.hop_seconds, "offset_ms": 1000 * grid.offset_seconds},
-        "device": str(accelerator.device),
-        "n_processes": accelerator.num_processes,
-        "versions": versions(),
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }
-
-
-def _same_name(x: Model, y: Model | None) -> bool:
-    return not hasattr(x, "layers") and not hasattr(y, "layers") and str(x) == str(y)
-
-
-def _probe(probe: Probe | str | None) -> Probe:
-    if probe is None:
-        return Probe.embedded()
-    return Probe.parse(probe) if isinstance(probe, str) else probe
-
-
-def _accelerator() -> Accelerator:
-    from accelerate import Accelerator
-
-    return Accelerator()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,11 +72,26 @@ class Hearing:
         chosen = [self.x.layers[name] for name in self.layers_x]
         return chosen + ([self.y.layers[name] for name in self.layers_y] if self.y else [])
 
+    @cached_property
+    def summed(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Layers of x and of y that are in a pair, with their features.
+
+        The others are heard as well: all tiles of a comparison meet on one clock.
+        """
+        pairs = resolve_pairs(self.pairs, self.layers_x, self.layers_y)
+        in_pairs = [set(side) for side in zip(*pairs, strict=True)]
+        if self.y is None:
+            in_pairs = [in_pairs[0] | in_pairs[1], set()]
+        sides = ((self.x, self.layers_x), (self.y, self.layers_y))
+        return tuple(
+            {name: model.layers[name].n_features for name in names if name in chosen}
+            for (model, names), chosen in zip(sides, in_pairs, strict=True)
+        )
+
     def pilot_sums(self, heeds: Sequence[Heed]) -> tuple[Tensor, int]:
-        """Sum of some frames, (features of all layers, x then y,) float64, and their number."""
-        layers = [(0, name) for name in self.layers_x]
-        layers += [(1, name) for name in self.layers_y] if self.y else []
-        widths = [layer.n_features for layer in self._chosen]
+        """Sum of some frames, (features of summed layers, x then y,) float64, and their number."""
+        layers = [(side, name) for side in (0, 1) for name in self.summed[side]]
+        widths = [self.summed[side][name] for side, name in layers]
         total = torch.zeros(sum(widths), dtype=torch.float64, device=self.device)
         for heed in heeds:
             for part, (side, name) in zip(total.split(widths), layers, strict=True):
@@ -84,9 +100,8 @@ class Hearing:
         return total, sum(sum(counts) for _, _, counts in heeds)
 
     def about(self, mean: Tensor) -> Moments:
-        """Empty moments about an origin, (features of all layers, x then y,) of any dtype."""
-        widths_x = {name: self.x.layers[name].n_features for name in self.layers_x}
-        widths_y = self.y and {name: self.y.layers[name].n_features for name in self.layers_y}
+        """Empty moments about an origin, (features of summed layers, x then y,) of any dtype."""
+        widths_x, widths_y = self.summed[0], self.summed[1] if self.y else None
         weights = [next(model.module.parameters()).dtype for model in (self.x, self.y) if model]
         frames = torch.float64 if torch.float64 in weights else torch.float32
         return Moments(widths_x, widths_y, origin=mean.to(frames), pairs=self.pairs)
@@ -170,15 +185,18 @@ class Hearing:
                 self.too_short[utterance] = "no cell of the common clock is covered by all layers"
         kept = [_evenly_spaced(len(covered), self.frames_per_utterance) for covered in cells]
 
-        def on_grid(states: LayerStates) -> dict[str, Tensor]:
-            frames = states.frames(grid, cells)
+        def on_grid(states: LayerStates, names: Mapping[str, int]) -> dict[str, Tensor]:
+            kept_states = {name: states.states[name] for name in names}
+            frames = replace(states, states=kept_states).frames(grid, cells)
             if self.frames_per_utterance is not None:
                 starts = accumulate([0, *map(len, cells)])
                 rows = [start + i for start, own in zip(starts, kept, strict=False) for i in own]
                 frames = {name: part[rows] for name, part in frames.items()}
             return {name: part.to(self.device) for name, part in frames.items()}
 
-        return on_grid(states_x), states_y and on_grid(states_y), [len(own) for own in kept]
+        x, y = self.summed
+        counts = [len(own) for own in kept]
+        return on_grid(states_x, x), states_y and on_grid(states_y, y), counts
 
 
 def check_pair(

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from hf_repsim.comparison import choose_measures, score, versions
+from hf_repsim.comparison import choose_measures, score
 from hf_repsim.course import (
     INPUT,
     REFERENCES,
@@ -34,6 +34,7 @@ from hf_repsim.moments import Moments
 from hf_repsim.probe import Probe
 from hf_repsim.result import COLUMNS, SimilarityResult
 from hf_repsim.run import Run, RunCheckpoint
+from hf_repsim.session import versions
 from hf_repsim.states import load_model
 from hf_repsim.trajectory_runs import RUN_COLUMNS
 

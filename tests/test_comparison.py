@@ -56,7 +56,7 @@ def test_exchanging_the_models_transposes_the_matrix(model_folders, speech, resu
 
 def test_batches_of_any_size_give_the_same_numbers(model_folders, speech, result):
     x, y = model_folders["wav2vec2-base"], model_folders["whisper"]
-    one_by_one = compare(x, y, probe=speech, measures=list(MEASURES), batch_size=1)
+    one_by_one = compare(x, y, probe=speech, measures=list(MEASURES), batch_seconds=0.1)
     for name in MEASURES:
         # a forward pass of eight rounds otherwise than eight of one; directions near the floor
         # of an untrained model, which is nearly of low rank, feel it

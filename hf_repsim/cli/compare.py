@@ -19,12 +19,12 @@ from hf_repsim.cli.options import (
 from hf_repsim.terminal import Command, errors, print_rows, quiet
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
-
-    from hf_repsim.moments import Moments
     from hf_repsim.result import SimilarityResult
+    from hf_repsim.session import Session
 
 _SHOWN_SKIPS = 5
+_PASSED = ("pairs", "frames_per_utterance", "precision", "batch_seconds", "memory", "resume",
+           "trust_remote_code", "allow_pickle")  # fmt: skip
 
 
 @click.command(
@@ -40,10 +40,19 @@ _SHOWN_SKIPS = 5
          help="Which layers meet.")  # fmt: skip
 @option("--layer", "layers", multiple=True, metavar="GLOB",
          help="Layers, such as 'conv.*'; may be repeated.  [default: hidden states]")  # fmt: skip
-@option("--batch-size", type=click.IntRange(1), default=8,
-         help="Utterances heard together; the numbers do not depend on it.")  # fmt: skip
-@option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the result.")
-@option("--overwrite", is_flag=True, help="Replace an earlier result in that folder.")
+@option("--frames-per-utterance", type=click.IntRange(1), metavar="N",
+         help="Sum N evenly spaced frames of each utterance: much faster, nearly as exact; CCA "
+         "measures need many.  [default: all]")  # fmt: skip
+@option("--precision", type=click.Choice(["fp32", "bf16", "fp16", "fp64"]),
+         help="Of the forward passes.  [default: as of accelerate, else fp32]")  # fmt: skip
+@option("--batch-seconds", type=click.FloatRange(0, min_open=True),
+         help="Audio heard together; no number depends on it.  [default: what fits]")  # fmt: skip
+@option("--memory", type=click.FloatRange(0, min_open=True), metavar="GB",
+         help="What may be used.  [default: what is free]")  # fmt: skip
+@option("-o", "--output", type=click.Path(path_type=Path),
+         help="Folder for the result; what is heard is kept there meanwhile.")  # fmt: skip
+@option("--overwrite", is_flag=True, help="Replace what that folder holds.")
+@option("--resume", is_flag=True, help="Go on where a run into that folder was killed.")
 @option("--no-sums", is_flag=True, help="Leave the sums out of the folder: the table only.")
 @option("--json", "as_json", is_flag=True, help="Print rows as JSON instead of tables.")
 @loading
@@ -60,46 +69,70 @@ def _compare(x: str, y: str | None, **options: Any) -> None:
     with errors():
         chosen = chosen_measures(options["measures"])
         if output is not None:
-            writable(output, overwrite=options["overwrite"])
-        from accelerate import Accelerator
-
-        accelerator = Accelerator()
+            output = writable(output, overwrite=options["overwrite"] or options["resume"])
+            if options["overwrite"] and not options["resume"]:
+                _forget(output)
         with quiet():
-            moments, cut_short = _accumulate(x, y, accelerator=accelerator, options=options)
-            if not accelerator.is_main_process:
+            session = _session(x, y, output=output, options=options)
+            cut_short = _hear(session)
+            if not session.accelerator.is_main_process:
                 return
-            result, interrupted = _score(moments, chosen)
+            result, interrupted = _score(session, chosen)
         _report(result, output, as_json=options["as_json"], options=options)
     if cut_short or interrupted or not _any_value(result):
         raise SystemExit(1)
 
 
-def _accumulate(
-    x: str, y: str | None, *, accelerator: Accelerator, options: dict[str, Any]
-) -> tuple[Moments, bool]:
-    """Sums, and whether Ctrl-C cut them short."""
-    from hf_repsim.comparison import accumulate
+def _session(x: str, y: str | None, *, output: Path | None, options: dict[str, Any]) -> Session:
+    """Checked, with its plan on stderr."""
+    from hf_repsim.session import Session
+
+    keep = {name: options[name] for name in _PASSED}
+    session = Session(
+        *(x, y), probe=chosen_probe(options), layers=options["layers"] or None,
+        folder=output, progress=True, **keep,
+    )  # fmt: skip
+    if session.accelerator.is_main_process:
+        click.echo(session.plan.text(), err=True)
+    return session
+
+
+def _forget(output: Path) -> None:
+    """Remove what an interrupted run has kept."""
+    import shutil
+
+    from hf_repsim.storage import PARTS
+
+    shutil.rmtree(output / PARTS, ignore_errors=True)
+
+
+def _hear(session: Session) -> bool:
+    """Let the models hear; whether Ctrl-C cut it short."""
     from hf_repsim.listening import Interrupted
 
-    passed = ("pairs", "batch_size", "trust_remote_code", "allow_pickle")
-    keep = {name: options[name] for name in passed}
-    keep |= {"probe": chosen_probe(options), "layers": options["layers"] or None}
     try:
-        return accumulate(x, y, accelerator=accelerator, progress=True, **keep), False
+        session.hear()
     except Interrupted as stop:
-        click.echo(f"{stop}; what was heard until then follows", err=True)
-        return stop.moments, True
+        if session.accelerator.is_main_process:
+            more = "; --resume goes on" if session.options.folder else ""
+            click.echo(f"{stop}; what was heard until then follows{more}", err=True)
+        return True
+    return False
 
 
-def _score(moments: Moments, measures: list[str]) -> tuple[SimilarityResult, bool]:
+def _score(session: Session, measures: list[str]) -> tuple[SimilarityResult, bool]:
     """Values, and whether Ctrl-C left some out; the sums, which cost more, are kept anyway."""
-    from hf_repsim.comparison import score
+    from hf_repsim.comparison import joined, score
 
-    try:
-        return score(moments, measures, progress=True), False
-    except KeyboardInterrupt:
-        click.echo("interrupted while scoring; score(result.moments) gives the rest", err=True)
-        return score(moments, ["linear_cka"]), True
+    results, interrupted = [], False
+    for moments in session.sums():
+        try:
+            results.append(score(moments, measures, progress=True))
+        except KeyboardInterrupt:
+            click.echo("interrupted while scoring; score(result.moments) gives the rest", err=True)
+            results.append(score(moments, ["linear_cka"]))
+            measures, interrupted = ["linear_cka"], True
+    return joined(results), interrupted
 
 
 def _report(
@@ -122,7 +155,9 @@ def _report(
         from dataclasses import replace
 
         kept = replace(result, moments=None) if options["no_sums"] else result
-        folder = kept.save(output, exist_ok=options["overwrite"])
+        folder = kept.save(output, exist_ok=True)
+        if not result.provenance["interrupted"]:
+            _forget(output)
         click.echo(f"saved: {folder}", err=True)
 
 
