@@ -18,7 +18,7 @@ def draw(report: dict, file: Path) -> None:
 
     sections = report["sections"]
     aimed = [
-        (f"{name}: {_label(row)}", row)
+        (f"{name}: {_label(row).removeprefix('compare, ')}", row)
         for name, section in sections.items()
         for row in section["rows"]
         if row.get("aim") is not None
@@ -93,4 +93,4 @@ def _shares(axes, bars: Sequence[dict]) -> None:
     axes.set_xlim(0, 1)
     axes.tick_params(axis="x", labelsize=7)
     axes.set_xlabel("share of the time of compare with default measures", fontsize=8)
-    axes.legend(ncols=4, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.35), frameon=False)
+    axes.figure.legend(ncols=7, fontsize=7, loc="outside lower center", frameon=False)
