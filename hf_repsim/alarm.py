@@ -128,7 +128,12 @@ class Alarm:
         self._say_goodbye()
         self._thread.join()
         self._store = None
-        if error is not None and error is not self._failure and self._failure is not None:
+        # Ctrl-C reaches all, and each may have something to say of it
+        if (
+            isinstance(error, Exception)
+            and error is not self._failure
+            and self._failure is not None
+        ):
             raise self._failure from error
 
     def _total(self, name: str, more: int = 0) -> int:
@@ -165,6 +170,7 @@ class Alarm:
             text = f"process {silent[0]} gave no sign of life for {SILENCE_SECONDS:g} s"
             self._failure = RuntimeError(f"{text}: it was killed, or its machine is gone")
             self._report(str(self._failure))
+            self._store.add("left", len(silent))  # they will not say so
 
     def _report(self, message: str) -> None:
         """Tell of a failure here, unless another came first."""
@@ -187,6 +193,7 @@ class Alarm:
             return
         self._left.set()
         with suppress(RuntimeError):  # the store is gone: all the more reason to go
+            self._store.add("stop", int(self.stopped))
             self._store.add("left", 1)
             until = time.monotonic() + _LINGER_SECONDS
             while self.rank == 0 and self._store.add("left", 0) < self.ranks:

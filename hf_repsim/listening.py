@@ -6,19 +6,25 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import fields, replace
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
+import torch
+from accelerate.utils import gather_object
+from torch import Tensor, distributed
+
+from hf_repsim.alarm import Alarm, together
 from hf_repsim.hearing import Hearing, Heed
-from hf_repsim.moments import Moments, Totals
+from hf_repsim.moments import Moments
 from hf_repsim.probe import AudioBatch, Heard, Probe
+from hf_repsim.reduction import add_over_ranks, everywhere
+from hf_repsim.savepoint import Saved, Savepoint
+from hf_repsim.stream import Stream
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-Advance = Callable[[AudioBatch], None]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -29,26 +35,19 @@ class Interrupted(KeyboardInterrupt):
         self.moments = moments
 
 
-def listen(
-    hearing: Hearing, probe: Probe, accelerator: Accelerator, *, batch_size: int, progress: bool
-) -> tuple[Moments, bool]:
-    """Sums over all ranks, the same on each, and whether Ctrl-C ended the pass early.
-
-    `hearing.heard` and `hearing.too_short` become the account of all ranks.
+def processes() -> Accelerator:
+    """The processes that were started: GPUs as they come, else as many on CPU as WORLD_SIZE says.
 
     Raises:
-        ValueError: nothing was heard.
+        RuntimeError: several were started and each would think that it is alone.
     """
-    shown = progress and accelerator.is_main_process
-    with _deferred_interrupt() as interrupted, _bar(probe, shown=shown) as advance:
-        moments, heeds = _begin(hearing, probe, accelerator, batch_size=batch_size, advance=advance)
-        for frames_x, frames_y, counts in heeds:
-            moments.update(frames_x, frames_y, counts)
-            if interrupted():
-                break
-    _over_ranks(moments, hearing, accelerator)
-    hearing.heard.require_some()
-    return moments, interrupted()
+    from accelerate import Accelerator
+
+    # without a device Accelerate takes a process for alone, unless it is told that CPU is meant
+    on_cpu = _promised() > 1 and not torch.accelerator.is_available()
+    accelerator = Accelerator(cpu=on_cpu)
+    refuse_lone_processes(accelerator.num_processes)
+    return accelerator
 
 
 def refuse_lone_processes(n_processes: int) -> None:
@@ -57,27 +56,156 @@ def refuse_lone_processes(n_processes: int) -> None:
     Raises:
         RuntimeError: `WORLD_SIZE` says more than 1 and Accelerate says 1.
     """
-    promised = int(os.environ.get("WORLD_SIZE", "1"))
-    if promised > 1 and n_processes == 1:
+    if _promised() > 1 and n_processes == 1:
         raise RuntimeError(
-            f"{promised} processes were started, but Accelerate runs one: without a GPU, set "
-            "ACCELERATE_USE_CPU=1 and start by torchrun --nproc_per_node N -m hf_repsim compare ..."
+            f"{_promised()} processes were started, but Accelerate runs one: without a GPU, set "
+            "ACCELERATE_USE_CPU=1, or leave the accelerator to hf_repsim"
         )
 
 
-def _begin(
-    hearing: Hearing, probe: Probe, accelerator: Accelerator, *, batch_size: int, advance: Advance
-) -> tuple[Moments, Iterator[Heed]]:
-    """Empty moments about one origin on all ranks, and this rank's stream of frames."""
-    rank, ranks = accelerator.process_index, accelerator.num_processes
-    mine = probe.batches(batch_size, rank=rank, world_size=ranks, heard=hearing.heard)
-    stream = hearing.frames(mine, advance)
-    if ranks == 1:
-        pilot = list(hearing.first(stream))
-        return hearing.about(pilot), chain(_emptied(pilot), stream)
-    # each rank hears the pilot for itself: the same origin, to the last bit, without a broadcast
-    alone = replace(hearing, heard=Heard(), too_short={})
-    return alone.about(list(alone.first(alone.frames(probe.batches(batch_size))))), stream
+def listen(
+    hearing: Hearing,
+    probe: Probe,
+    accelerator: Accelerator,
+    *,
+    seconds: float,
+    progress: bool,
+    savepoint: Savepoint | None = None,
+    alarm: Alarm | None = None,
+) -> tuple[Moments, bool]:
+    """Sums over all ranks, the same on each, and whether Ctrl-C on any ended the pass early.
+
+    `hearing.heard` and `hearing.too_short` become the account of all ranks. Sums are float64, on
+    the models' device; Apple's GPUs have no float64, so there frames are summed on the CPU.
+
+    Args:
+        hearing: the models.
+        probe: what they hear.
+        accelerator: processes and device.
+        seconds: of audio heard together.
+        progress: show one bar, of all ranks, on stderr.
+        savepoint: this rank's file, to go on from and to keep the sums in.
+        alarm: of `together`, where more than the pass is watched; None: one for the pass.
+
+    Raises:
+        ValueError: nothing was heard, or the savepoint is of another run.
+        RankFailed: another rank failed, and says why itself.
+    """
+    with nullcontext(alarm) if alarm else together(accelerator) as alarm:
+        alarm.begin()
+        share = _Share(hearing, accelerator, alarm=alarm, savepoint=savepoint)
+        share.resume()
+        shown = progress and alarm.rank == 0
+        with _bar(probe, alarm, shown=shown) as share.show, _deferred_interrupt(alarm.stop):
+            moments = share.hear(probe, seconds)
+            alarm.meet(share.show)
+        add_over_ranks(moments, accelerator)
+        interrupted = _over_ranks(hearing, stopped=alarm.stopped)
+        hearing.heard.require_some()
+    return moments, interrupted
+
+
+class _Stopped(Exception):
+    """Ends the stream of frames behind a whole batch."""
+
+
+class _Share:
+    """One rank's share of the audio on its way into sums."""
+
+    def __init__(
+        self,
+        hearing: Hearing,
+        accelerator: Accelerator,
+        *,
+        alarm: Alarm,
+        savepoint: Savepoint | None,
+    ) -> None:
+        self._hearing, self._accelerator = hearing, accelerator
+        self._alarm, self._savepoint = alarm, savepoint
+        self._position: dict | None = None
+        self._moments: Moments | None = None  # None: their origin is not known yet
+        self._pilot: list[Heed] = []  # frames that came out of the stream and are in no sum yet
+        self.show: Callable[[], None] = lambda: None
+
+    def resume(self) -> None:
+        """Take up what this rank kept, and the origin that any rank kept."""
+        saved = self._savepoint and self._savepoint.load(self._hearing.device)
+        if saved:
+            self._hearing.heard, self._hearing.too_short = saved.heard, saved.too_short
+            self._moments, self._position = saved.moments, saved.position
+            self._alarm.count(saved.heard.n_utterances, saved.heard.seconds)
+        if self._alarm.ranks == 1:
+            return
+        self._alarm.meet()
+        kept = gather_object([saved is not None])
+        if any(kept):
+            self._share_origin(kept.index(True))
+
+    def hear(self, probe: Probe, seconds: float) -> Moments:
+        """Sums of the whole share, or up to where a process was asked to stop."""
+        hearing = self._hearing
+        self._stream = Stream(
+            probe,
+            seconds=seconds,
+            rates=sorted({model.rate for model in (hearing.x, hearing.y) if model}),
+            share=(self._alarm.rank, self._alarm.ranks),
+            heard=hearing.heard,
+            start=self._position,
+            prepare=hearing.prepare,
+        )
+        with self._stream:
+            heeds = hearing.frames(self._stream, self._after)
+            if self._moments is None:
+                with suppress(_Stopped):
+                    for heed in hearing.first(heeds):
+                        self._pilot.append(heed)
+                self._moments = hearing.about(self._pilot_mean())
+            with suppress(_Stopped):
+                for frames_x, frames_y, counts in chain(_emptied(self._pilot), heeds):
+                    self._moments.update(frames_x, frames_y, counts)
+            self._keep(force=True)
+        return self._moments
+
+    def _after(self, batch: AudioBatch) -> None:
+        """What is due when all frames of a batch have come out of the stream."""
+        self._alarm.count(len(batch.utterances), batch.seconds)
+        self.show()
+        self._alarm.look()
+        if self._moments is not None and not self._pilot:
+            self._keep()
+        if self._alarm.stopped:
+            raise _Stopped
+
+    def _keep(self, *, force: bool = False) -> None:
+        if self._savepoint is not None:
+            heard, short = self._hearing.heard, self._hearing.too_short
+            saved = Saved(self._moments, self._stream.position, heard, short)
+            self._savepoint.keep(saved, force=force)
+
+    def _pilot_mean(self) -> Tensor:
+        """The mean of the first frames of all ranks, to the last bit the same on each."""
+        hearing = self._hearing
+        total, n_frames = hearing.pilot_sums(self._pilot)
+        total = torch.cat([total, total.new_tensor([n_frames])])
+        if self._alarm.ranks > 1:
+            self._alarm.meet(self.show)
+            everywhere(distributed.all_reduce, total, self._accelerator)
+            everywhere(partial(distributed.broadcast, src=0), total, self._accelerator)
+        if not total[-1]:
+            _over_ranks(hearing, stopped=self._alarm.stopped)
+            hearing.heard.require_some()
+            hearing.require_frames(0)
+        return total[:-1] / total[-1]
+
+    def _share_origin(self, source: int) -> None:
+        """The origin that a rank kept becomes that of those that kept nothing."""
+        hearing, mine = self._hearing, self._moments and self._moments.origin
+        origin = hearing.pilot_sums([])[0] if mine is None else mine.double()
+        everywhere(partial(distributed.broadcast, src=source), origin, self._accelerator)
+        if mine is None:
+            self._moments = hearing.about(origin)
+        elif not torch.equal(mine.double(), origin):
+            raise ValueError("the processes kept sums about different origins")
 
 
 def _emptied(heeds: list[Heed]) -> Iterator[Heed]:
@@ -85,42 +213,38 @@ def _emptied(heeds: list[Heed]) -> Iterator[Heed]:
         yield heeds.pop(0)
 
 
-def _over_ranks(moments: Moments, hearing: Hearing, accelerator: Accelerator) -> None:
-    if accelerator.num_processes == 1:
-        return
-    from accelerate.utils import gather_object
-
-    totals = (getattr(moments.totals, f.name) for f in fields(Totals))
-    moments.totals = Totals(*(accelerator.reduce(total, "sum") for total in totals))
-    for products in (moments.frames, moments.sums):
-        products.fold()
-        products.sums = [accelerator.reduce(total, "sum") for total in products.sums]
-    accounts = gather_object([(hearing.heard, hearing.too_short)])
-    hearing.heard = sum((heard for heard, _ in accounts), Heard())
-    hearing.too_short = {name: why for _, short in accounts for name, why in short.items()}
+def _over_ranks(hearing: Hearing, *, stopped: bool) -> bool:
+    """Make the account that of all ranks; whether any was stopped."""
+    accounts = gather_object([(hearing.heard, hearing.too_short, stopped)])
+    hearing.heard = sum((heard for heard, _, _ in accounts), Heard())
+    hearing.too_short = {name: why for _, short, _ in accounts for name, why in short.items()}
+    return any(stopped for _, _, stopped in accounts)
 
 
 @contextmanager
-def _bar(probe: Probe, *, shown: bool) -> Iterator[Advance]:
+def _bar(probe: Probe, alarm: Alarm, *, shown: bool) -> Iterator[Callable[[], None]]:
+    """One bar for all ranks."""
+    if not shown:
+        yield lambda: None
+        return
     from tqdm.auto import tqdm
 
-    seconds = 0.0
-    with tqdm(total=probe.at_most, unit="utt", desc="hearing", disable=not shown) as bar:
+    before, _ = alarm.heard
+    with tqdm(total=probe.at_most, unit="utt", desc="hearing", initial=before) as bar:
 
-        def advance(batch: AudioBatch) -> None:
-            nonlocal seconds
-            seconds += batch.seconds
+        def show() -> None:
+            utterances, seconds = alarm.heard
             bar.set_postfix_str(f"{seconds / 60:.1f} min of audio", refresh=False)
-            bar.update(len(batch.utterances))
+            bar.update(utterances - bar.n)
 
-        yield advance
+        yield show
 
 
 @contextmanager
-def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Hold a Ctrl-C back until the sums are whole; a second one is not held."""
+def _deferred_interrupt(stop: Callable[[], None]) -> Iterator[None]:
+    """Have Ctrl-C stop the pass once the sums are whole; a second one is not held back."""
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield
         return
     caught: list[int] = []
     before = signal.getsignal(signal.SIGINT)
@@ -129,9 +253,14 @@ def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
         if caught:
             raise KeyboardInterrupt
         caught.append(number)
+        stop()
 
     signal.signal(signal.SIGINT, catch)
     try:
-        yield lambda: bool(caught)
+        yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _promised() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))

@@ -1,19 +1,174 @@
-"""What one of several processes runs: `ranks.py FOLDER MODEL DATA` saves its sums in FOLDER."""
+"""What one of several processes runs, started as users do or forked from a server (quick).
 
+`ranks.py FOLDER MODEL DATA` hears DATA and saves the sums in FOLDER.
+"""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import random
+import signal
+import socket
 import sys
+import threading
+import time
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 
-from hf_repsim import Probe, accumulate
+from hf_repsim import Probe, alarm, hearing, savepoint
+from hf_repsim.alarm import together
+from hf_repsim.hearing import check_pair, load_pair
+from hf_repsim.listening import listen, processes
+from hf_repsim.reduction import add_over_ranks
+from hf_repsim.savepoint import Savepoint
+from hf_repsim.speech_model import load_model
+
+SECONDS = 1.0  # of audio in a batch
+FORKED = multiprocessing.get_context("forkserver")
+# what a process would import in seconds of its own
+MODEL = "transformers.models.hubert.modeling_hubert"
+FORKED.set_forkserver_preload(["hf_repsim.listening", "datasets.distributed", "soxr", MODEL])
+
+
+class Ranks:
+    """Processes that run one task, each with what it said at its end."""
+
+    def __init__(self, n, folder, task, *arguments):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        shared = {"WORLD_SIZE": str(n), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        shared["OMP_NUM_THREADS"] = "1"
+        self.words = [Path(folder) / f"words-{rank}.json" for rank in range(n)]
+        self.all = []
+        for rank, words in enumerate(self.words):
+            words.unlink(missing_ok=True)
+            environment = shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} if n > 1 else {}
+            given = (environment, words, task, arguments)
+            self.all.append(FORKED.Process(target=_run, args=given, daemon=True))
+            self.all[-1].start()
+
+    def __getitem__(self, rank):
+        """What a process returned, or raised; None if it was killed."""
+        words = self.words[rank]
+        return json.loads(words.read_text()) if words.exists() else None
+
+    def wait(self, *, seconds=60, until_one=False):
+        """Wait for all, or for the first to end, and kill what is left then."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and (any if not until_one else all)(self.alive):
+            time.sleep(0.01)
+        late = self.alive
+        for process in self.all:
+            process.kill()
+            process.join()
+        assert until_one or not any(late), f"still running: {late}"
+        return self
+
+    @property
+    def alive(self):
+        return [process.is_alive() for process in self.all]
+
+
+def _run(environment, words, task, arguments):
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    try:
+        said = task(processes(), *arguments)
+    except BaseException as error:
+        said = [type(error).__name__, str(error)]
+    words.write_text(json.dumps(said))
+
+
+def fail(accelerator, failing):
+    """Some processes fail, the others wait for them."""
+    with together(accelerator) as one:
+        if one.rank in failing:
+            raise ValueError(f"bad audio at {one.rank}")
+        one.meet()
+
+
+def die(accelerator, dying):
+    """One process is killed while the others wait for it."""
+    alarm.BEAT_SECONDS, alarm.SILENCE_SECONDS = 0.05, 1.0
+    with together(accelerator) as one:
+        one.meet()
+        if one.rank == dying:
+            os.kill(os.getpid(), signal.SIGKILL)
+        one.meet()
+
+
+def count(accelerator):
+    """What all processes have counted, in a first pass and a second."""
+    seen = []
+    with together(accelerator) as one:
+        for times in (1, 2):
+            one.begin()
+            for _ in range(times * one.rank):
+                one.count(2, 0.5)
+            one.meet()
+            seen.append(one.heard)
+    return seen
+
+
+def stop(accelerator):
+    """The last process is asked to stop; the others see it."""
+    alarm.BEAT_SECONDS = 0.05
+    with together(accelerator) as one:
+        if one.rank == one.ranks - 1:
+            one.stop()
+        while not one.stopped:
+            time.sleep(0.01)
+    return "stopped"
+
+
+def warn(accelerator):
+    """Whether a warning and the log would be seen."""
+    import logging
+    import warnings
+
+    with together(accelerator), warnings.catch_warnings(record=True) as shown:
+        warnings.warn("noise", stacklevel=1)
+        return [len(shown), logging.getLogger("transformers").isEnabledFor(logging.WARNING)]
+
+
+def add(accelerator, parts, folder):
+    """Add up moments, of which this process has its part."""
+    moments = parts[accelerator.process_index]
+    add_over_ranks(moments, accelerator)
+    torch.save(moments.state_dict(), folder / f"sums-{accelerator.process_index}.pt")
+    return [moments.frames.n_pending, moments.sums.n_pending]
+
+
+def hear(accelerator, folder, model, probe, kept=None, within=None):
+    """Hear a probe in float64, with a savepoint behind each batch if `kept` names a folder.
+
+    `within`: seconds within which the process kills itself.
+    """
+    savepoint.EVERY_SECONDS = savepoint.LEAST_RATIO = 0.0
+    share = (accelerator.process_index, accelerator.num_processes)
+    layers = check_pair(model, None, layers=None, pairs="all")
+    x = load_model(model, precision="fp64")
+    both = load_pair(x, None, layers=layers, pairs="all", device=accelerator.device)
+    if kept is not None:
+        hearing.PILOT_UTTERANCES = 1
+        kept = Savepoint(kept, key={"model": str(model)}, share=share)
+    if within is not None:
+        wait = random.SystemRandom().uniform(0, within)
+        threading.Timer(wait, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    start = time.monotonic()
+    options = {"seconds": SECONDS, "progress": False, "savepoint": kept}
+    moments, _ = listen(both, probe, accelerator, **options)
+    account = {"heard": both.heard.summary(), "too_short": both.too_short}
+    sums = (moments.state_dict(), moments.meta(), account)
+    torch.save(sums, Path(folder) / f"{share[1]}-{share[0]}.pt")
+    return time.monotonic() - start
+
 
 if __name__ == "__main__":
     folder, model, data = sys.argv[1:]
     torch.set_num_threads(1)
-    accelerator = Accelerator()
-    moments = accumulate(model, probe=Probe(data), batch_size=2, accelerator=accelerator)
-    torch.save(
-        (moments.state_dict(), moments.meta()),
-        Path(folder) / f"{accelerator.num_processes}-{accelerator.process_index}.pt",
-    )
+    with contextlib.suppress(KeyboardInterrupt):
+        hear(processes(), folder, model, Probe(data, on_bad="raise"))
