@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, fields
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -38,8 +37,8 @@ class Reading:
 
     `start` is the `place` of an equal reading, to go on from; `given` are the ids of all rows
     before it. A dataset that was opened by name goes on by its own state. One in hand goes on by
-    the number of rows: a `Dataset` at once; of an `IterableDataset`, whose state loses rows where
-    it shuffles, the rows before are read again, and ValueError is raised if their ids changed.
+    the number of rows: a `Dataset` at once, while of an `IterableDataset`, whose state loses rows
+    where it shuffles, the rows before are read again.
     """
 
     def __init__(
@@ -57,7 +56,8 @@ class Reading:
         self._start = start or Place()
         self._index, self._seconds = self._start.index, self._start.seconds
         self._rows = self._open()
-        self.names = self._naming(given)
+        strict = probe.id_column is not None
+        self.names = Names(probe.columns, probe.source.root, strict=strict, given=given)
 
     @property
     def place(self) -> Place:
@@ -98,7 +98,7 @@ class Reading:
         elif start.index and hasattr(self._rows, "__len__"):
             self._rows = self._rows.skip(start.index)
         elif start.index:
-            return self._after_the_same()
+            return islice(self._tables(), start.index, None)
         return self._tables()
 
     def _tables(self) -> Iterator[Row]:
@@ -111,24 +111,6 @@ class Reading:
                 f"{self._probe.source.label} in hand decodes its audio as it streams, by "
                 f"torchcodec; give the dataset's name or folder instead"
             ) from error
-
-    def _after_the_same(self) -> Iterator[Row]:
-        again = self._naming()
-        with closing(self._tables()) as rows:
-            for i, before in enumerate(self.names.given):
-                row = next(rows, None)
-                now = None if row is None else again.of(row)
-                if now != before:
-                    raise ValueError(
-                        f"row {i} of {self._probe.source.label} in hand was {before!r} when it was "
-                        f"first read, and is {now!r} now: to go on, the same rows must come in the "
-                        f"same order"
-                    )
-            yield from rows
-
-    def _naming(self, given: Sequence[str] = ()) -> Names:
-        probe, strict = self._probe, self._probe.id_column is not None
-        return Names(probe.columns, probe.source.root, strict=strict, given=given)
 
     @property
     def _columns(self) -> set[str]:

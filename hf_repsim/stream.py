@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import base64
+import hashlib
 import json
 import os
 import threading
@@ -13,9 +14,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from hf_repsim.ahead import Ahead
 from hf_repsim.audio import AudioBatch, Heard, Utterance
 from hf_repsim.reading import Place, Reading, check_share
 
@@ -27,6 +28,7 @@ WINDOW_BATCHES = 16  # a window is about so many batches of audio: enough to fin
 WINDOW_UTTERANCES = 1024  # and at most so many utterances
 PREPARED = 2  # batches that wait for the consumer
 WORKERS = min(4, os.cpu_count() or 1)  # threads: libsndfile, soxr and SHA-256 let go of the GIL
+THREADS = "hf_repsim.stream"  # what their names begin with
 _SUBMITTED = 2 * WORKERS  # rows that wait for a worker, so that none idles
 
 
@@ -51,8 +53,9 @@ class Stream:
         prepare: what the stream gives out for a batch, made ahead in another thread; None: the
             `AudioBatch` itself.
 
-    Raises ValueError for a share or seconds that mean nothing; iterating it raises, once, whatever
-    went wrong in reading, decoding or `prepare`. A stream that was left goes on if iterated again.
+    Raises ValueError for a share or seconds that mean nothing. Iterating it raises, once, whatever
+    went wrong in reading, decoding or `prepare`, and ValueError where other audio follows `start`
+    than before. A stream that was left goes on if it is iterated again.
     """
 
     def __init__(
@@ -109,11 +112,11 @@ class Stream:
         if self._stop:
             self._stop()
 
-    def _begin(self) -> tuple[_Ahead, Callable[[], None]]:
+    def _begin(self) -> tuple[Ahead, Callable[[], None]]:
         stopped = threading.Event()
-        pool = ThreadPoolExecutor(WORKERS)
-        windows = _Ahead(self._windows(pool, stopped), 1)
-        parts = _Ahead(self._parts(windows), PREPARED)
+        pool = ThreadPoolExecutor(WORKERS, THREADS)
+        windows = Ahead(self._windows(pool, stopped), 1, name=THREADS)
+        parts = Ahead(self._parts(windows), PREPARED, name=THREADS)
 
         def stop() -> None:
             self._stop = None
@@ -140,12 +143,21 @@ class Stream:
     def _parts(self, windows: Iterator[_Window]) -> Iterator[tuple[_Window, AudioBatch, Any]]:
         for window in windows:
             window.cut = window.cut or self.seconds
+            self._refuse_another(window)
             batches = window.batches()
             del batches[: window.given]
             while batches:
                 batch = batches.pop(0)
                 prepared = self._prepare(batch) if self._prepare and batch.utterances else batch
                 yield window, batch, prepared
+
+    def _refuse_another(self, window: _Window) -> None:
+        before, window.content = window.content, window.told_content()
+        if before not in (None, window.content):
+            raise ValueError(
+                f"what follows row {window.place.index} of {self.probe.source.label} is not what "
+                f"was read there before: go on with the same data in the same order, or begin anew"
+            )
 
     def _windows(self, pool: ThreadPoolExecutor, stopped: threading.Event) -> Iterator[_Window]:
         window = _Window.at(self.position)
@@ -191,6 +203,7 @@ class _Window:
     names: tuple[str, ...]  # ids of all rows before it, packed
     seconds: float  # of audio in a batch, when its reading began: they decide where it ends
     cut: float | None = None  # of audio in a batch, when it was cut
+    content: str | None = None  # SHA-256 of ids and lengths, when it was cut
     given: int = 0  # batches that were given out
     length: float = 0.0  # seconds of audio
     utterances: list[Utterance] = field(default_factory=list)
@@ -200,12 +213,13 @@ class _Window:
     def at(cls, position: Mapping[str, Any]) -> _Window:
         """The window of a position, without its utterances."""
         names, place = tuple(position["names"]), Place(**position["place"])
-        return cls(place, names, position["seconds"], position["cut"], position["given"])
+        kept = {key: position[key] for key in ("seconds", "cut", "content", "given")}
+        return cls(place, names, **kept)
 
     @property
     def position(self) -> dict[str, Any]:
-        window = {"place": asdict(self.place), "names": list(self.names), "seconds": self.seconds}
-        return window | {"cut": self.cut, "given": self.given}
+        begin = {"place": asdict(self.place), "names": list(self.names), "seconds": self.seconds}
+        return begin | {"cut": self.cut, "content": self.content, "given": self.given}
 
     @property
     def is_full(self) -> bool:
@@ -219,6 +233,10 @@ class _Window:
         else:
             self.skipped.append((name, found))
 
+    def told_content(self) -> str:
+        lengths = [(u.id, len(u.samples), u.rate) for u in self.utterances]
+        return hashlib.sha256(repr((lengths, self.skipped)).encode()).hexdigest()
+
     def batches(self) -> list[AudioBatch]:
         """The utterances, taken out, in batches; an empty one if there are none."""
         left = sorted(self.utterances, key=lambda utterance: -utterance.seconds)
@@ -230,46 +248,6 @@ class _Window:
             batches.append(AudioBatch(tuple(left[:n])))
             del left[:n]
         return batches
-
-
-class _Ahead:
-    """Items of an iterator, made by a thread, at most `depth` of them ahead of the consumer."""
-
-    def __init__(self, items: Iterator[Any], depth: int):
-        self._items, self._closed = items, False
-        self._made: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
-        self._room = threading.Semaphore(depth)
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def __iter__(self) -> _Ahead:
-        return self
-
-    def __next__(self) -> Any:
-        item, error = self._made.get()
-        if error is not None:
-            self._made.put((None, StopIteration()))
-            raise error
-        self._room.release()
-        return item
-
-    def close(self) -> None:
-        self._closed = True
-        self._room.release()
-        self._thread.join()
-
-    def _run(self) -> None:
-        end: BaseException = StopIteration()
-        try:
-            while self._room.acquire() and not self._closed:
-                self._made.put((next(self._items), None))
-        except BaseException as error:  # comes out where the item was asked for
-            end = error
-        finally:
-            try:
-                self._items.close()
-            finally:
-                self._made.put((None, end))
 
 
 def _packed(names: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from streams import threads
 from tiny_models import VARIANTS, save_model
 
 
@@ -46,3 +47,16 @@ def heard(monkeypatch):
 
     monkeypatch.setattr(trajectory, "hear", listen)
     return names
+
+
+@pytest.fixture
+def small_windows(monkeypatch):
+    """Windows of a stream of at most 7 utterances."""
+    monkeypatch.setattr("hf_repsim.stream.WINDOW_UTTERANCES", 7)
+
+
+@pytest.fixture
+def no_thread_stays():
+    """The threads of all streams end with the test."""
+    yield
+    assert threads() == 0

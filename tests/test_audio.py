@@ -92,6 +92,15 @@ def test_a_batch_gives_each_utterance_at_the_rate_that_is_asked_for():
     assert (batch.utterance_ids, batch.speakers) == (("a", "b"), ("anna", None))
 
 
+def test_digests_and_waveforms_are_computed_once(monkeypatch):
+    utterance = Utterance("a", noise(1600), 16000)
+    digest, half = utterance.digest, utterance.waveform(8000)
+    monkeypatch.setattr("hf_repsim.audio.hashlib", None)
+    monkeypatch.setattr("hf_repsim.audio.resample", None)
+    assert utterance.waveform(8000) is half and len(half) == 800
+    assert utterance.digest == digest
+
+
 def test_the_account_is_a_sum_in_any_order():
     parts = []
     for i in range(4):

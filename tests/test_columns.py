@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datasets
+import pyarrow as pa
 import pytest
 from clips import exact, ids, noise, parquet, table
 
+from hf_repsim.columns import Columns, Names
 from hf_repsim.probe import Probe
 
 
@@ -68,3 +70,15 @@ def test_two_audio_columns_are_not_guessed_between():
     with pytest.raises(ValueError, match="several audio columns: mic1, mic2"):
         Probe(rows).check()
     assert len(ids(Probe(rows, audio_column="mic2"))) == 2
+
+
+def test_ids_go_on_after_those_that_were_given():
+    columns = Columns("file", None, None, None)
+    files = ["a", "a", "b", "a#2", "a", "b", "a#2", "c"]
+    rows = [{"file": pa.scalar(name)} for name in files]
+    whole = Names(columns, None, strict=False)
+    expected = [whole.of(row) for row in rows]
+    assert expected == ["a", "a#2", "b", "a#2#2", "a#3", "b#2", "a#2#3", "c"]
+    for i in range(len(rows)):
+        rest = Names(columns, None, strict=False, given=expected[:i])
+        assert [rest.of(row) for row in rows[i:]] == expected[i:]

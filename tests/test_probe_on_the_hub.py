@@ -42,6 +42,14 @@ HEAR = """
 import json, os, sys
 from datasets import load_dataset
 from hf_repsim.probe import Heard, Probe
+from hf_repsim.stream import Stream
+def resumed(probe):
+    heard, given, position = Heard(), [], None
+    while True:
+        stream = Stream(probe, seconds=0.01, heard=heard, start=position)
+        given += next((list(batch.utterance_ids) for batch in stream), [])
+        if stream.position == position: return given, heard.summary(), probe.source.stamp
+        position = json.loads(json.dumps(stream.position))
 def answer(text):
     rows = text.removeprefix("streamed ")
     try:
@@ -50,7 +58,7 @@ def answer(text):
         probe, heard = Probe.parse(text), Heard()
         probe.check()
         ids = [i for batch in probe.batches(2, heard=heard) for i in batch.utterance_ids]
-        return ids, probe.provenance(), heard.summary()
+        return ids, probe.provenance(), heard.summary(), resumed(probe)
     except (ValueError, OSError) as error:
         return f"{type(error).__name__}: {error}"
 print(json.dumps({text: answer(text) for text in sys.argv[1:]}))
@@ -101,6 +109,12 @@ def answers(hub):
     return ask(hub, *HEARD, *REFUSED)
 
 
+def test_a_hub_dataset_is_resumed_batch_by_batch_and_stamped_with_its_commit(answers):
+    for ids, told, heard, (given, again, stamp) in (answers[name] for name in HEARD):
+        assert sorted(given) == sorted(ids) and again == heard
+        assert stamp == told["revision"]
+
+
 def test_a_hub_dataset_is_streamed_by_config_split_and_revision(answers):
     new, short, other, old, *_ = (answers[name] for name in HEARD)
     assert [new[0], other[0], old[0]] == [list("de"), list("abc"), list("abc")]
@@ -112,7 +126,7 @@ def test_a_hub_dataset_is_streamed_by_config_split_and_revision(answers):
 
 
 def test_an_audio_folder_on_the_hub_is_heard_and_its_bad_file_recorded(answers):
-    ids, provenance, heard = answers["tester/folder"]
+    ids, provenance, heard, _ = answers["tester/folder"]
     assert ids == ["train/0.wav", "train/x/0.wav"] and provenance["kind"] == "hub"
     reason = "cannot be decoded: Format not recognised."
     assert heard["skipped"] == [{"id": "train/1.wav", "reason": reason}]

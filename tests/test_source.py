@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import datasets
@@ -61,6 +62,27 @@ def test_the_same_audio_is_heard_from_every_kind_of_source(tmp_path):
         assert [u.id for u in heard_utterances] == ["u0", "u1", "u2", "u3", "u4"]
         np.testing.assert_array_equal(heard_utterances[3].samples, noise(803, 3))
         assert heard.seconds == pytest.approx((4000 + 10) / 16000)
+
+
+def test_a_stamp_changes_with_the_files_and_not_with_their_place(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        path = parquet(tmp_path / name, table(3))
+        os.utime(path, ns=(0, 10**18))
+    stamp = Probe(tmp_path / "a").source.stamp
+    assert stamp == Probe(tmp_path / "b").source.stamp == Probe(path).source.stamp
+    os.utime(path, ns=(0, 10**18 + 1))
+    assert Probe(path).source.stamp != stamp
+    parquet(tmp_path / "b", table(4))
+    os.utime(path, ns=(0, 10**18))
+    assert Probe(path).source.stamp != stamp
+
+
+def test_a_stamp_of_data_in_hand_is_their_fingerprint_or_none(tmp_path):
+    rows = datasets.Dataset.from_dict(table(3))
+    assert Probe(rows).source.stamp == Probe(rows).source.stamp
+    assert Probe(rows).source.stamp != Probe(rows.select([0, 1])).source.stamp
+    assert Probe(rows.to_iterable_dataset()).source.stamp is None
 
 
 def test_an_audio_folder_is_heard_with_names_inside_the_folder(tmp_path):
