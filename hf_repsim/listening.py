@@ -200,12 +200,15 @@ class _Share:
     def _share_origin(self, source: int) -> None:
         """The origin that a rank kept becomes that of those that kept nothing."""
         hearing, mine = self._hearing, self._moments and self._moments.origin
-        origin = hearing.pilot_sums([])[0] if mine is None else mine.double()
+        origin = hearing.pilot_sums([])[0] if mine is None else mine.to(torch.float64, copy=True)
         everywhere(partial(distributed.broadcast, src=source), origin, self._accelerator)
         if mine is None:
             self._moments = hearing.about(origin)
-        elif not torch.equal(mine.double(), origin):
-            raise ValueError("the processes kept sums about different origins")
+        elif not torch.equal(mine, origin.to(mine)):
+            raise ValueError(
+                f"process {self._alarm.rank} and process {source} kept sums about different "
+                "origins; start anew: --overwrite (resume=False)"
+            )
 
 
 def _emptied(heeds: list[Heed]) -> Iterator[Heed]:

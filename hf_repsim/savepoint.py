@@ -115,11 +115,12 @@ class Savepoint:
         from safetensors.torch import load_file
 
         try:
-            state = load_file(self._path, device=str(device))
-            account = json.loads(state.pop(_ACCOUNT).cpu().numpy().tobytes())
-            return state, account | {"key": dict(account["key"])}
+            state = load_file(self._path)
+            account = json.loads(state.pop(_ACCOUNT).numpy().tobytes())
+            account["key"] = dict(account["key"])
         except (SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
             raise self._damaged(error) from error
+        return {name: part.to(device) for name, part in state.items()}, account
 
     def _damaged(self, error: Exception) -> ValueError:
         return ValueError(f"{self._path} is damaged ({error!r}); {_ANEW}")

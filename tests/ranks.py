@@ -1,9 +1,8 @@
 """What one of several processes runs, started as users do or forked from a server (quick).
 
-`ranks.py FOLDER MODEL DATA` hears DATA and saves the sums in FOLDER.
+`ranks.py FOLDER MODEL DATA...` hears each DATA and saves the sums in FOLDER.
 """
 
-import contextlib
 import json
 import multiprocessing
 import os
@@ -66,6 +65,14 @@ class Ranks:
             process.join()
         assert until_one or not any(late), f"still running: {late}"
         return self
+
+    def finish(self):
+        """Wait for all, and return what they said; an error fails the test."""
+        said = [self.wait()[rank] for rank in range(len(self.all))]
+        assert not any(isinstance(words, list) and isinstance(words[0], str) for words in said), (
+            said
+        )
+        return said
 
     @property
     def alive(self):
@@ -168,7 +175,7 @@ def hear(accelerator, folder, model, probe, kept=None, within=None):
 
 
 if __name__ == "__main__":
-    folder, model, data = sys.argv[1:]
+    folder, model, *data = sys.argv[1:]
     torch.set_num_threads(1)
-    with contextlib.suppress(KeyboardInterrupt):
-        hear(processes(), folder, model, Probe(data, on_bad="raise"))
+    for path in data:
+        hear(processes(), folder, model, Probe(path, on_bad="raise"))

@@ -30,8 +30,7 @@ def parts_of(shares, counts=COUNTS):
 
 def added(folder, parts):
     """Numbers of rows kept by each process, and their sums after adding up."""
-    said = Ranks(len(parts), folder, ranks.add, parts, folder).wait()
-    rows = [said[rank] for rank in range(len(parts))]
+    rows = Ranks(len(parts), folder, ranks.add, parts, folder).finish()
     return rows, [torch.load(folder / f"sums-{rank}.pt") for rank in range(len(parts))]
 
 
