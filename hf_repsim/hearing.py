@@ -61,6 +61,7 @@ class Hearing:
     frames_per_utterance: int | None = None  # None: all of them, else so many, evenly spaced
     heard: Heard = field(default_factory=Heard)
     too_short: dict[str, str] = field(default_factory=dict)  # utterance id -> why it has no frame
+    waited: float = 0.0  # seconds in which the models had no audio to hear
 
     @property
     def grid(self) -> FrameClock:

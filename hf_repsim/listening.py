@@ -164,6 +164,7 @@ class _Share:
                 for frames_x, frames_y, counts in chain(_emptied(self._pilot), heeds):
                     self._moments.update(frames_x, frames_y, counts)
             self._keep(force=True)
+        hearing.waited = self._stream.waited
         return self._moments
 
     def _after(self, batch: AudioBatch) -> None:

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import platform
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -141,11 +142,14 @@ class Session:
         )  # fmt: skip
         how = {"seconds": self.plan.batch_seconds, "progress": self.options.progress}
         with _product_rounding(tf32=any(m.is_half for m in (hearing.x, hearing.y) if m)):
+            began = time.perf_counter()
             moments, interrupted = listen(
                 *(hearing, self.probe, self.accelerator), **how,
                 savepoint=self._savepoint(hearing, tile), alarm=alarm,
             )  # fmt: skip
-        moments.provenance = self._provenance(hearing) | {"interrupted": interrupted}
+        seconds = {"hearing": time.perf_counter() - began, "waiting_for_audio": hearing.waited}
+        told = {"seconds": seconds, "interrupted": interrupted}
+        moments.provenance = self._provenance(hearing) | told
         return moments, interrupted
 
     def _planned(self) -> Plan:

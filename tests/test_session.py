@@ -155,7 +155,9 @@ def test_products_round_to_tf32_only_where_it_is_said_and_the_setting_is_given_b
         assert matmul.allow_tf32 is before
 
 
-def test_thinned_frames_are_said_in_the_result(pair, probe):
+def test_thinned_frames_and_time_are_said_in_the_result(pair, probe):
     result = compare(*pair, probe=probe, frames_per_utterance=3, measures="linear_cka")
     assert result.columns["n_frames"][0] <= 36
     assert result.provenance["frames_per_utterance"] == 3
+    seconds = result.provenance["seconds"]
+    assert 0 < seconds["waiting_for_audio"] < seconds["hearing"]
