@@ -35,7 +35,7 @@ class Needs:
     """Bytes that the sums of one tile take, and what is made of them."""
 
     sums: int  # cross products of frames and of utterance sums, and the totals
-    rows: int  # frames and utterance sums kept as rows, and once more while they are joined
+    rows: int  # frames and utterance sums kept as rows, and half again while their place grows
     folding: int  # the largest strip of products, and what one batch adds to the totals
     scoring: int  # beside the sums: whitenings, kept for all pairs, and one pair
     gram_frames: int  # up to so many frames are kept as rows and compared by Gram matrices
@@ -214,12 +214,12 @@ class _Run:
             products[a] += 8 * widths[a] * widths[b]
         few = self.utterances is not None and self.utterances <= sums.capacity
         totals = 8 * sum(part.numel() for part in vars(moments.totals).values())
-        rows = 2 * frames.capacity + (self.utterances if few else sums.capacity)
+        rows = frames.capacity * 3 // 2 + (self.utterances if few else sums.capacity)
         squares = [8 * width**2 for width in widths]
         return Needs(
             sums=totals + sum(products) * (1 if few else 2),
             rows=4 * sum(widths) * rows,
-            folding=max(products) * 3 // 2 + 3 * totals,  # float32, and turned to float64
+            folding=max(products) * 3 // 2 + 3 * totals,  # a strip in float32 and float64
             scoring=2 * max(products)
             + WHITENING_COPIES * sum(squares)
             + PAIR_COPIES * max(squares),
