@@ -27,7 +27,7 @@ CKA_ALL, CKA_FEW = "compare, CKA measures", f"compare, CKA from {FRAMES} frames 
 DEFAULT = "compare, default measures"
 AN_HOUR = ", of an hour"
 AIM_CKA = 1.05
-LARGE = (FORWARD, ACCUMULATE, CKA_ALL, CKA_FEW)
+LARGE = (FORWARD, CKA_ALL, CKA_FEW)
 
 Jobs = dict[str, Callable[[], object]]
 

@@ -31,14 +31,18 @@ def memory(setting: Setting) -> dict:
         for times in sizes.memory_times:
             seconds = times * sizes.memory_seconds
             say(f" {times}x: {seconds:.0f} s of speech")
-            given = [str(setting.device), *map(str, folders), str(seconds)]
-            command = [sys.executable, __file__, *given]
+            given = setting.device, *folders, seconds, sizes.memory_clip
+            command = [sys.executable, __file__, *map(str, given)]
             ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             row = {"audio": f"{times}x", **json.loads(ran.stdout)}
             first = rows[0]["peak_mb"] if rows else row["peak_mb"]
             aim = AIM if rows else None
             rows.append({**row, "aim": aim, "ratio": row["peak_mb"] / first})
-    return {"title": title, "rows": rows}
+    notes = [
+        f"Utterances of {sizes.memory_clip:g} s: what is kept as rows, of frames and of utterances,"
+        " has turned into sums of fixed size within 1x, and is flat from there on."
+    ]
+    return {"title": title, "rows": rows, "notes": notes}
 
 
 def _megabytes(field: str) -> float:
@@ -62,17 +66,18 @@ def _peak(device: torch.device) -> float:
     return _megabytes("VmHWM")
 
 
-def measured(device: torch.device, folders: list[str], seconds: float) -> dict:
+def measured(device: torch.device, folders: list[str], seconds: float, clip: float) -> dict:
     """What `accumulate` adds at most to a process in which both models have already spoken."""
     models = loaded(folders, device)
     # weights are mapped from disk: they count only once a forward pass has touched them
     forward(models, [clips(model, speech(10))[:1] for model in models])
     before = _begin(device)
-    moments = accumulate(*models, probe=speech(seconds))
+    moments = accumulate(*models, probe=speech(seconds, clip=clip))
     peak = _peak(device)
     held = sum(part.numel() * part.element_size() for part in moments.state_dict().values())
     return {
         "seconds_of_audio": seconds,
+        "utterances": moments.n_utterances,
         "frames": moments.n_frames,
         "models_mb": before,
         "sums_mb": held / 2**20,
@@ -81,5 +86,5 @@ def measured(device: torch.device, folders: list[str], seconds: float) -> dict:
 
 
 if __name__ == "__main__":
-    where, *given, length = sys.argv[1:]
-    print(json.dumps(measured(torch.device(where), given, float(length))))
+    where, *given, length, cut = sys.argv[1:]
+    print(json.dumps(measured(torch.device(where), given, float(length), float(cut))))

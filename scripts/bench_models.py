@@ -12,8 +12,10 @@ import itertools
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from bench_sizes import Setting
 from bench_timing import seconds_of
@@ -38,12 +40,13 @@ def recordings() -> list[dict]:
     return pyarrow.parquet.read_table(RECORDINGS, columns=["id", "audio"]).to_pylist()
 
 
-def speech(seconds: float) -> Probe:
-    """At most so many seconds of speech, read as a stream."""
+def speech(seconds: float, *, clip: float | None = None) -> Probe:
+    """At most so many seconds of speech, read as a stream; in clips of `clip` seconds, if given."""
     import datasets
 
     features = datasets.Features({"id": datasets.Value("string"), "audio": datasets.Audio()})
-    stream = datasets.IterableDataset.from_generator(_clips_without_end, features=features)
+    clips = _clips_without_end if clip is None else partial(_cut_without_end, clip)
+    stream = datasets.IterableDataset.from_generator(clips, features=features)
     return Probe(stream, max_seconds=seconds)
 
 
@@ -51,16 +54,28 @@ def _clips_without_end() -> Iterator[dict]:
     rows = recordings()
     for turn in itertools.count():
         for row in rows:
-            audio = row["audio"] if turn == 0 else _shortened(row["audio"], _CUT * turn)
+            audio = row["audio"]
+            if turn:
+                samples, rate = decode(audio)
+                audio = _encoded(samples[: max(rate, len(samples) - _CUT * turn)], rate)
             yield {"id": f"{row['id']}-{turn}", "audio": audio}
 
 
-def _shortened(audio: Mapping, n_samples: int) -> dict:
+def _cut_without_end(seconds: float) -> Iterator[dict]:
+    for turn in itertools.count():
+        for row in recordings():
+            samples, rate = decode(row["audio"])
+            n = int(seconds * rate)
+            for start in range(0, len(samples) - n + 1, n):
+                cut = _encoded(samples[start : start + n], rate)
+                yield {"id": f"{row['id']}-{turn}-{start}", "audio": cut}
+
+
+def _encoded(samples: np.ndarray, rate: int) -> dict:
     import soundfile
 
-    samples, rate = decode(audio)
     wave = io.BytesIO()
-    soundfile.write(wave, samples[: max(rate, len(samples) - n_samples)], rate, format="WAV")
+    soundfile.write(wave, samples, rate, format="WAV")
     return {"bytes": wave.getvalue(), "path": None}
 
 

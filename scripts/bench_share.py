@@ -34,20 +34,18 @@ PARTS = (FORWARD, AUDIO, FRAMES_PART, GRAMS, PRODUCTS, TOTALS, SCORING)
 
 
 def shares(setting: Setting) -> dict:
-    """Section share: parts of one comparison, for base and large pairs."""
+    """Section share: parts of one comparison of a base pair, of all frames and of a few."""
     sizes = setting.sizes
+    models, probe = load_pair(sizes.model, setting.device), speech(sizes.compare_seconds)
+    heard_whole(models, speech(8))
     rows = []
-    for shape, overrides, seconds in (
-        ("base", sizes.model, sizes.compare_seconds),
-        ("large", sizes.large_model, sizes.large_seconds),
-    ):
-        models, probe = load_pair(overrides, setting.device), speech(seconds)
-        heard_whole(models, speech(8))
-        few = {"frames_per_utterance": FRAMES}
-        for case, options in ((shape, {}), (f"{shape}, {FRAMES} frames an utterance", few)):
-            say(f" {case}")
-            total, parts = shared(models, probe, **options)
-            rows.append({"case": case, "seconds": total, "shares": parts})
+    for case, options in {
+        "all frames": {},
+        f"{FRAMES} frames an utterance": {"frames_per_utterance": FRAMES},
+    }.items():
+        say(f" {case}")
+        total, parts = shared(models, probe, **options)
+        rows.append({"case": case, "seconds": total, "shares": parts})
     title = "share of the time of compare with default measures, by part"
     notes = ["frames: pooling, copies and all that is not named; idle while waiting for audio."]
     return {"title": title, "rows": rows, "notes": notes}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 # frames as wide as wav2vec2-base's from a model that is quick to run
-WIDE_AND_QUICK = {"conv_dim": (64,) * 7, "intermediate_size": 768, "num_hidden_layers": 4}
+WIDE_AND_QUICK = {"conv_dim": (64,) * 7, "intermediate_size": 768, "num_hidden_layers": 2}
 LARGE = {  # wav2vec2-large
     "num_hidden_layers": 24,
     "hidden_size": 1024,
@@ -37,7 +37,7 @@ class Sizes:
 
     repeats: int
     model: dict  # of compare, share, decode, processes and gemm
-    compare_seconds: float  # enough that sums of products are formed, and not rows kept
+    compare_seconds: float  # enough frames for sums of products: fewer are kept as rows
     half_seconds: float  # bf16 and float32, side by side
     large_model: dict
     large_seconds: float
@@ -55,7 +55,8 @@ class Sizes:
     scaling_widths: tuple[int, ...]
     process_seconds: float
     memory_model: dict
-    memory_seconds: float  # 1x: enough to fill what is kept as rows, about 64 utterances
+    memory_clip: float  # seconds of an utterance: short, as sums over utterances are kept too
+    memory_seconds: float  # 1x: fills whatever is kept until there is enough of it
     memory_times: tuple[int, ...]
     peer_frames: int
     peer_features: int
@@ -75,47 +76,52 @@ class Sizes:
 
 
 FULL = Sizes(
-    repeats=3,
+    repeats=2,
     model={},
-    compare_seconds=130,
-    half_seconds=18,
+    compare_seconds=120,
+    half_seconds=9,
     large_model=LARGE,
-    large_seconds=60,
+    large_seconds=55,
     large_repeats=1,
     decode_times=8,
     layers=13,
     features=768,
-    frames=(1000, 5000, 12000),
+    frames=(1000, 5000, 10000),
     frame_repeats=2,
     score_frames=8000,
     score_repeats=2,
-    scaling_seconds=40,
+    scaling_seconds=25,
     scaling_times=(1, 2, 4),
     scaling_layers=(3, 6, 13),
     scaling_widths=(256, 512, 768),
-    process_seconds=80,
+    process_seconds=60,
     memory_model=WIDE_AND_QUICK,
-    memory_seconds=160,
-    memory_times=(1, 4, 16),
-    peer_frames=2500,
+    memory_clip=0.2,
+    memory_seconds=480,
+    memory_times=(1, 2),
+    peer_frames=2000,
     peer_features=256,
     gemm=2048,
 )
 QUICK = replace(
     FULL,
-    model={"num_hidden_layers": 4},
-    compare_seconds=60,
+    model={"num_hidden_layers": 2},
+    compare_seconds=42,
     half_seconds=8,
     large_model=LARGE | {"num_hidden_layers": 4},
     large_seconds=20,
-    layers=5,
+    layers=3,
     frames=(1000, 5000),
     score_frames=5000,
-    scaling_seconds=10,
+    scaling_seconds=8,
+    scaling_times=(1, 2),
     scaling_layers=(3, 6),
     scaling_widths=(256, 512),
-    process_seconds=30,
-    memory_times=(1, 4),
+    process_seconds=15,
+    memory_model=WIDE_AND_QUICK | {"num_hidden_layers": 1},
+    memory_clip=0.1,
+    memory_seconds=170,
+    memory_times=(1, 2),
     peer_frames=1000,
 )
 TINY = Sizes(
@@ -139,6 +145,7 @@ TINY = Sizes(
     scaling_widths=(16, 32),
     process_seconds=12,
     memory_model=TINY_MODEL,
+    memory_clip=0.5,
     memory_seconds=5,
     memory_times=(1, 2),
     peer_frames=1000,
