@@ -31,7 +31,7 @@ class Ahead:
             raise StopIteration
         item, error = self._made.get()
         if error is not None:
-            self._made.put((None, StopIteration()))
+            self._closed = True
             raise error
         self._room.release()
         return item

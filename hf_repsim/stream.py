@@ -7,7 +7,6 @@ import base64
 import hashlib
 import json
 import os
-import threading
 import time
 import zlib
 from collections import deque
@@ -35,7 +34,7 @@ _SUBMITTED = 2 * WORKERS  # rows that wait for a worker, so that none idles
 class Stream:
     """One rank's share of a probe: read, decoded and resampled ahead, in batches of like length.
 
-    Utterances are heard window by window, in the probe's order; those of one window are sorted by
+    Utterances come window by window, in the probe's order; those of one window are sorted by
     length, the longest first, and cut into batches. The next window is read while one is heard, and
     never more. The same probe, share and seconds give the same batches in the same order.
 
@@ -48,8 +47,8 @@ class Stream:
         share: (rank, world_size).
         heard: filled in as batches are given out. If it is empty at the end, nothing was heard
             (`heard.require_some()`).
-        start: `position` of a stream of the same probe and share, to go on from. What
-            was given out before, or skipped, is neither given out nor recorded again.
+        start: `position` of a stream of the same probe and share, to go on from. What was given
+            out before, or skipped, is neither given out nor recorded again.
         prepare: what the stream gives out for a batch, made ahead in another thread; None: the
             `AudioBatch` itself.
 
@@ -113,15 +112,14 @@ class Stream:
             self._stop()
 
     def _begin(self) -> tuple[Ahead, Callable[[], None]]:
-        stopped = threading.Event()
         pool = ThreadPoolExecutor(WORKERS, THREADS)
-        windows = Ahead(self._windows(pool, stopped), 1, name=THREADS)
+        windows = Ahead(self._windows(pool), 1, name=THREADS)
         parts = Ahead(self._parts(windows), PREPARED, name=THREADS)
 
         def stop() -> None:
-            self._stop = None
-            stopped.set()
-            pool.shutdown(cancel_futures=True)
+            if self._stop is stop:
+                self._stop = None
+            pool.shutdown(cancel_futures=True)  # it takes no row any more, which ends the reading
             windows.close()
             parts.close()
             atexit.unregister(stop)
@@ -159,26 +157,23 @@ class Stream:
                 f"was read there before: go on with the same data in the same order, or begin anew"
             )
 
-    def _windows(self, pool: ThreadPoolExecutor, stopped: threading.Event) -> Iterator[_Window]:
+    def _windows(self, pool: ThreadPoolExecutor) -> Iterator[_Window]:
         window = _Window.at(self.position)
         given = [name for part in window.names for name in _unpacked(part)]
         reading = Reading(self.probe, self.share, start=window.place, given=given)
-        for found, place in self._decoded(reading, pool, stopped):
+        for found, place in self._decoded(reading, pool):
             window.add(*found)
             if window.is_full:
                 yield window
                 names = _packed(reading.names.given[window.place.index : place.index])
                 window = _Window(place, (*window.names, names), self.seconds)
-        if not stopped.is_set():
-            yield window
+        yield window
 
     def _decoded(
-        self, reading: Reading, pool: ThreadPoolExecutor, stopped: threading.Event
+        self, reading: Reading, pool: ThreadPoolExecutor
     ) -> Iterator[tuple[tuple[str, Utterance | str], Place]]:
         submitted = deque()
         for name, row in reading:
-            if stopped.is_set():
-                return
             submitted.append((pool.submit(self._decode, name, row), reading.place))
             if len(submitted) > _SUBMITTED:
                 decoding, place = submitted.popleft()
@@ -235,7 +230,8 @@ class _Window:
 
     def told_content(self) -> str:
         lengths = [(u.id, len(u.samples), u.rate) for u in self.utterances]
-        return hashlib.sha256(repr((lengths, self.skipped)).encode()).hexdigest()
+        told = repr((lengths, [name for name, _ in self.skipped]))
+        return hashlib.sha256(told.encode()).hexdigest()
 
     def batches(self) -> list[AudioBatch]:
         """The utterances, taken out, in batches; an empty one if there are none."""

@@ -7,7 +7,7 @@ from itertools import islice
 
 import datasets
 import pytest
-from streams import LIMITS, clips, files, ids, run, unnamed
+from streams import LIMITS, clips, files, ids, run, threads, unnamed
 
 from hf_repsim.audio import Heard
 from hf_repsim.probe import Probe
@@ -71,17 +71,25 @@ def test_a_stream_that_was_left_goes_on_when_iterated_again(tmp_path):
     assert run(stream, 3) + run(stream) == run(Stream(probe, seconds=0.2)) and run(stream) == []
 
 
+def test_a_stream_iterated_anew_is_closed_by_close_whatever_becomes_of_the_first(tmp_path):
+    stream = Stream(Probe(files(tmp_path, clips(23))), seconds=0.2)
+    first, second = iter(stream), iter(stream)
+    next(first), next(second)
+    first.close()
+    assert threads() > 0
+    stream.close()
+    assert threads() == 0 and list(second) == []
+
+
 def test_streams_of_one_probe_do_not_disturb_each_other(tmp_path):
-    probe = Probe(files(tmp_path, clips(23), 3))
+    probe = Probe(files(tmp_path, clips(120), 3))
     first, second = Stream(probe, seconds=0.2), Stream(probe, seconds=0.2)
     batches = iter(first)
     next(batches)
-    run(second)
-    for _ in islice(batches, 6):
-        pass
+    whole = run(second)
+    assert len(list(islice(batches, 29))) == 29
     batches.close()
-    rest = run(Stream(probe, seconds=0.2, start=first.position))
-    assert rest == run(Stream(probe, seconds=0.2))[7:]
+    assert run(Stream(probe, seconds=0.2, start=first.position)) == whole[30:]
 
 
 def test_a_resume_cuts_the_window_as_it_was_cut(tmp_path):
