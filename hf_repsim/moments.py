@@ -138,20 +138,17 @@ class Moments:
         if not (counts := [count for count in counts if count]):
             return
         within, norms, own = within_utterances(rows, counts, self.widths)
-        member = torch.eye(len(counts), dtype=rows.dtype, device=rows.device)
-        member = member.repeat_interleave(torch.tensor(counts, device=rows.device), 0)
-        # one product, so that rows are read once
-        weights = [norms, own, member]
-        by_norm, by_utterance, sums = (rows.T @ torch.cat(weights, 1)).split(
-            [weight.shape[1] for weight in weights], 1
-        )
+        lengths = torch.tensor(counts, device=rows.device)
+        member = torch.eye(len(counts), device=rows.device).repeat_interleave(lengths, 0)
+        weights = [norms, own, member.to(rows)]  # in one product, so that rows are read once
+        sizes = [weight.shape[1] for weight in weights]
+        by_norm, by_utterance, sums = (rows.T @ torch.cat(weights, 1)).split(sizes, 1)
         sums = sums.T.contiguous()
         if not sums.isfinite().all():
             self._refuse_non_finite(rows, counts)
         sum_norms = self.sums.norms(sums)
-        lengths = torch.tensor(counts, dtype=torch.float64, device=rows.device)
         self.totals += Totals(
-            powers=torch.stack([(lengths**k).sum() for k in range(5)]),
+            powers=torch.stack([(lengths.double() ** k).sum() for k in range(5)]),
             frames=sums.double().sum(0),
             frame_norms=norms.double().sum(0),
             utterance_norms=sum_norms.double().sum(0),

@@ -29,7 +29,7 @@ LEVELS = {
     **dict.fromkeys(("hearing", "listening", "comparison", "trajectory", "training", "claims"), 2),
     **dict.fromkeys(("alarm", "reduction", "plan"), 2),
     **dict.fromkeys(("trajectory_runs", "convergence", "run_statistics", "indicators"), 2),
-    **dict.fromkeys(("verdict_table", "jobs"), 2),
+    **dict.fromkeys(("verdict_table", "jobs", "session"), 2),
     **dict.fromkeys(("plot", "sheet", "trajectory_plot", "report", "experiment", "demo"), 3),
     **dict.fromkeys(("trajectory_panels", "trajectory_layers"), 3),
     **dict.fromkeys(("cli", "terminal", "__main__"), 4),
