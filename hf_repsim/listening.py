@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
@@ -47,7 +48,15 @@ def processes() -> Accelerator:
     on_cpu = _promised() > 1 and not torch.accelerator.is_available()
     accelerator = Accelerator(cpu=on_cpu)
     refuse_lone_processes(accelerator.num_processes)
+    if distributed.is_initialized() and distributed.get_backend() == "gloo":
+        atexit.register(_leave_group)
     return accelerator
+
+
+def _leave_group() -> None:
+    # else threads of gloo now and then outlive what they work with, and abort a run that is done
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def refuse_lone_processes(n_processes: int) -> None:
@@ -124,7 +133,6 @@ class _Share:
         self._alarm, self._savepoint = alarm, savepoint
         self._position: dict | None = None
         self._moments: Moments | None = None  # None: their origin is not known yet
-        self._pilot: list[Heed] = []  # frames that came out of the stream and are in no sum yet
         self.show: Callable[[], None] = lambda: None
 
     def resume(self) -> None:
@@ -155,13 +163,14 @@ class _Share:
         )
         with self._stream:
             heeds = hearing.frames(self._stream, self._after)
+            pilot: list[Heed] = []
             if self._moments is None:
                 with suppress(_Stopped):
                     for heed in hearing.first(heeds):
-                        self._pilot.append(heed)
-                self._moments = hearing.about(self._pilot_mean())
+                        pilot.append(heed)
+                self._moments = hearing.about(self._mean(pilot))
             with suppress(_Stopped):
-                for frames_x, frames_y, counts in chain(_emptied(self._pilot), heeds):
+                for frames_x, frames_y, counts in chain(_emptied(pilot), heeds):
                     self._moments.update(frames_x, frames_y, counts)
             self._keep(force=True)
         hearing.waited = self._stream.waited
@@ -172,7 +181,7 @@ class _Share:
         self._alarm.count(len(batch.utterances), batch.seconds)
         self.show()
         self._alarm.look()
-        if self._moments is not None and not self._pilot:
+        if self._moments is not None:  # by now the pilot's frames are in it
             self._keep()
         if self._alarm.stopped:
             raise _Stopped
@@ -183,10 +192,10 @@ class _Share:
             saved = Saved(self._moments, self._stream.position, heard, short)
             self._savepoint.keep(saved, force=force)
 
-    def _pilot_mean(self) -> Tensor:
+    def _mean(self, pilot: list[Heed]) -> Tensor:
         """The mean of the first frames of all ranks, to the last bit the same on each."""
         hearing = self._hearing
-        total, n_frames = hearing.pilot_sums(self._pilot)
+        total, n_frames = hearing.pilot_sums(pilot)
         total = torch.cat([total, total.new_tensor([n_frames])])
         if self._alarm.ranks > 1:
             self._alarm.meet(self.show)
