@@ -6,6 +6,8 @@ from ranks import Ranks
 
 from hf_repsim.alarm import Alarm, RankFailed, together
 
+pytestmark = pytest.mark.slow  # processes are started
+
 
 class Alone:
     """An accelerator of one process."""

@@ -11,6 +11,7 @@ from hf_repsim.comparison import score
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
 
+pytestmark = pytest.mark.slow  # processes are started
 COUNTS = [5, 6, 4, 7, 5, 6, 4]  # 37 frames: more than the 16 that are kept as rows here
 
 
