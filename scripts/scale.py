@@ -15,6 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
+from bench_machine import machine
 from scale_check import decode_seconds, measured, pair_seconds
 from scale_model import (
     BASE,
@@ -120,15 +122,25 @@ def memory(pairs: Sequence[Pair] = (BASE, LARGE)) -> list[dict]:
 
 SHOWN = {
     "Time of a run": (
-        ("pair", "forward", "GPUs", "forward s", "products s", "folding s", "decoding s"),
-        ("reading all s", "reading own s", "hearing s", "reduce s", "total s", "GPU hours"),
-        ("useful", "own rows s", "scoring s"),
+        *("pair", "forward", "GPUs", "forward s", "products s", "folding s", "decoding s"),
+        *("reading all s", "reading own s", "hearing s", "reduce s", "total s", "GPU hours"),
+        *("useful", "own rows s"),
     ),
-    "Shares, communication, savepoints": (
-        ("pair", "forward", "GPUs", "slowest, rows", "slowest, files", "reduce GB"),
-        ("savepoint s", "savepoints", "saving s", "lost at most s", "failures"),
+    "Shares, communication, savepoints, scoring": (
+        *("pair", "forward", "GPUs", "slowest, rows", "slowest, files", "reduce GB"),
+        *("savepoint s", "savepoints", "saving s", "lost at most s", "failures", "scoring s"),
     ),
 }
+
+
+def tables(report: dict) -> dict[str, str]:
+    """All tables of a report, by their titles."""
+    found = {title: text(report["runs"], names) for title, names in SHOWN.items()}
+    found["Memory planned for a GPU"] = text(report["memory"])
+    found["Measured on this machine"] = text([report["local"]])
+    if "check" in report:
+        found["Check: two processes, predicted from one and measured"] = text([report["check"]])
+    return found
 
 
 def text(rows: Sequence[dict], names: Sequence[str] = ()) -> str:
@@ -168,17 +180,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"{chosen.json}: no such folder")
     heard, source = drawn(chosen.lengths)
     local = {"decode s of an hour": decode_seconds(), "score s of a pair of 1280": pair_seconds()}
-    report = {"lengths": source, "utterances": len(heard), "cluster": asdict(H100), "local": local}
-    report |= {"runs": runs(heard, *local.values()), "memory": memory()}
-    print(f"{HOURS} hours, {len(heard)} utterances ({source}), {H100.name}\n\n{text([local])}")
-    for title, columns in SHOWN.items():
-        print(
-            f"\n## {title}\n\n{text(report['runs'], [name for some in columns for name in some])}"
-        )
-    print(f"\n## Memory planned for a GPU\n\n{text(report['memory'])}", flush=True)
+    report = {"hours": HOURS, "utterances": len(heard), "lengths": source, "cluster": asdict(H100)}
+    report["machine"] = machine(torch.device("cpu"))
+    report |= {"local": local, "runs": runs(heard, *local.values()), "memory": memory()}
     if not chosen.no_check:
         report["check"] = measured()
-        print(f"\n## Check: predicted and measured here\n\n{text([report['check']])}")
+    print(f"{HOURS} hours, {len(heard)} utterances ({source}), {H100.name}")
+    for title, table in tables(report).items():
+        print(f"\n## {title}\n\n{table}")
     if chosen.json:
         chosen.json.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
 

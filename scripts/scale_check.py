@@ -108,7 +108,12 @@ def _be_one(home: Path, x: str, y: str, seconds: float) -> None:
         start = time.perf_counter(), time.process_time()
         moments = accumulate(*models, probe=speech(seconds))
         took = time.perf_counter() - start[0], time.process_time() - start[1]
-    held = [part for name, part in moments.state_dict().items() if name != "origin"]
+    state = moments.state_dict()
+    left_out = {
+        "origin",
+        *(["frames.rows"] if moments.frames.sums else []),
+    }  # rows are folded first
+    held = [part for name, part in state.items() if name not in left_out]
     told = {"seconds": took[0], "cpu": took[1], "audio": sum(heard) / FRAMES, "sent": sum(sent)}
     told["sums"] = sum(map(_size, held))
     told["cka"] = np.ravel(score(moments, ["linear_cka"]).matrix("linear_cka")).tolist()

@@ -211,7 +211,6 @@ def reduce_seconds(size: float, ranks: int, cluster: Cluster) -> float:
 class Savepoints:
     """What keeping the sums costs: the ranks of a node write to one disk, and all wait for it."""
 
-    bytes_of_rank: float
     write: float  # seconds
     interval: float  # seconds from one to the next
     of_a_run: int  # due ones and the one at the end
@@ -221,8 +220,8 @@ class Savepoints:
         """Those of a run of so many seconds of hearing, by the package's own rule."""
         write = size * cluster.gpus / cluster.disk
         interval = max(EVERY_SECONDS, LEAST_RATIO * write)
-        due = 1 + int(max(0.0, seconds - EVERY_SECONDS) // interval)
-        return cls(size, write, interval, due * (seconds > EVERY_SECONDS) + 1)
+        due = 0 if seconds < EVERY_SECONDS else 1 + int((seconds - EVERY_SECONDS) // interval)
+        return cls(write, interval, due + 1)
 
 
 def read_seconds(size: float, ranks: int, cluster: Cluster, *, own: bool) -> float:

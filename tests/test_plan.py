@@ -117,16 +117,17 @@ def test_few_layers_are_one_tile_of_the_sums_that_moments_have(base):
     assert plan.needs.gram_frames == moments.frames.capacity
 
 
-def test_scoring_keeps_no_more_than_is_planned(base):
-    plan = make_plan(base, None, device="cpu", layers=["encoder.1[12]"], memory=8)
-    frames = {f"encoder.{i}": torch.randn(900, 768) for i in (11, 12)}
+def test_scoring_keeps_no_more_than_is_planned(tmp_path):
+    folder = a_checkpoint(tmp_path, hidden_size=192)
+    plan = make_plan(folder, None, device="cpu", layers=["encoder.1[12]"], memory=8)
+    frames = {f"encoder.{i}": torch.randn(400, 192) for i in (11, 12)}
     moments = Moments.about({name: part.mean(0) for name, part in frames.items()})
-    moments.update(frames, None, [900])
-    scoring = Scoring(moments)
-    for i in range(2):
-        scoring.layer(i).full, scoring.layer(i).leading
-    kept = {id(t): t.numel() * 8 for i in range(2) for t in tensors(scoring.layer(i))}
-    assert sum(kept.values()) <= plan.needs.scoring
+    moments.update(frames, None, [400])
+    layers = [Scoring(moments).layer(i) for i in range(2)]
+    for layer in layers:
+        layer.full, layer.leading  # noqa: B018
+    kept = {id(part): 8 * part.numel() for layer in layers for part in tensors(layer)}
+    assert 2 * 4 * 8 * 192**2 < sum(kept.values()) <= plan.needs.scoring
 
 
 def tensors(layer):

@@ -128,3 +128,12 @@ def test_a_folder_that_is_not_there_is_refused_before_anything_is_measured(model
     with pytest.raises(SystemExit, match="2"):
         scale.main(["--json", "nowhere/scale.json"])
     assert "no such folder" in capsys.readouterr().err
+
+
+def test_the_written_plan_has_the_tables_of_the_stored_run(model):
+    import scale
+
+    docs = SCRIPTS.parent / "docs"
+    written, kept = (docs / "scale.md").read_text(), (docs / "scale.json").read_text()
+    missing = [title for title, t in scale.tables(json.loads(kept)).items() if t not in written]
+    assert not missing
