@@ -33,6 +33,8 @@ _POLL_SECONDS = 0.05
 class RankFailed(RuntimeError):
     """Another process failed and tells why by itself: nothing is left to say."""
 
+    is_told = True  # so the command line is silent
+
 
 class Alarm:
     """A store that all processes of a run share, and a thread that gives signs of life.

@@ -98,13 +98,14 @@ class Session:
         refuse_lone_processes(self.accelerator.num_processes)
         given = self.accelerator.mixed_precision
         self.precision = self.options.precision or (given if given in PRECISIONS else "fp32")
-        self.layers = check_pair(
-            *(x, self.y), layers=self.options.layers, pairs=self.options.pairs,
-            **self.options.loading,
-        )  # fmt: skip
-        self.probe.check()
         self._parts = self.options.folder and Path(self.options.folder).expanduser() / PARTS
-        self.plan = self._planned()
+        with together(self.accelerator) as alarm:
+            self.layers = check_pair(
+                *(x, self.y), layers=self.options.layers, pairs=self.options.pairs,
+                **self.options.loading,
+            )  # fmt: skip
+            self.probe.check()
+            self.plan = self._planned(alarm)
         self._heard: list[Moments] = []  # what is in memory: all of it, if there is one tile
         self._tiles: Path | None = None  # where the tiles that are complete lie
 
@@ -152,7 +153,7 @@ class Session:
         moments.provenance = self._provenance(hearing) | told
         return moments, interrupted
 
-    def _planned(self) -> Plan:
+    def _planned(self, alarm: Alarm) -> Plan:
         """The plan of process 0, for all."""
         from accelerate.utils import broadcast_object_list
 
@@ -164,6 +165,7 @@ class Session:
                 device=self.accelerator.device, precision=self.precision,
                 utterances=self.probe.at_most, **begun, **o.loading,
             )  # fmt: skip
+        alarm.meet()  # else the others would wait for a plan that failed
         (plan,) = broadcast_object_list([plan])
         return plan
 

@@ -51,6 +51,8 @@ def errors() -> Iterator[None]:
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         if isinstance(error, click.ClickException):
             raise
+        if getattr(error, "is_told", False):  # by another process, as its own
+            raise SystemExit(1) from error
         raise click.ClickException(str(error)) from error
 
 

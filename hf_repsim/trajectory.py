@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from accelerate.utils import gather_object
 from tqdm.auto import tqdm
 
+from hf_repsim.alarm import together as as_one
 from hf_repsim.comparison import choose_measures, score
 from hf_repsim.course import (
     INPUT,
@@ -29,7 +31,7 @@ from hf_repsim.course import (
     plan_course,
 )
 from hf_repsim.frames import Audio, FrameStore, InputChunk, hear, log_mel_chunks
-from hf_repsim.listening import refuse_lone_processes
+from hf_repsim.listening import processes, refuse_lone_processes
 from hf_repsim.moments import Moments
 from hf_repsim.probe import Probe
 from hf_repsim.result import COLUMNS, SimilarityResult
@@ -65,17 +67,17 @@ def trajectory(
             "previous", the one before; "self", its layers, `input` to `logits`, each pair once.
         measures: as for `compare`.
         batch_size: utterances heard together.
-        accelerator: processes, which share the checkpoints, and device; None: a plain one.
+        accelerator: processes, which share the checkpoints, and device.
         folder: keeps what is computed in `parts/`, and an interrupted call goes on from there.
         progress: show a bar on stderr.
         choice: `steps`, `every`, `layers`, and loading options, as for `plan_course`.
 
-    Returns rows as `compare`, with `RUN_COLUMNS`. Raises ValueError as `plan_course` does, for an
-    unknown name, and for NaN or Inf in what a checkpoint says.
+    Returns rows as `compare`, with `RUN_COLUMNS`. Raises ValueError as `plan_course`, for unknown
+    names, and for NaN or Inf in what a checkpoint says.
     """
     against, measures = choose_references(against), choose_measures(measures)
     course = plan_course(run if isinstance(run, Run) else Run.open(run), **choice)
-    accelerator = _checked(accelerator)
+    refuse_lone_processes((accelerator := accelerator or processes()).num_processes)
     probe = Probe.parse(probe) if isinstance(probe, str) else probe
     audio = Audio(probe, rate=course.rate, batch_size=batch_size)
     ears = _Ears(course, audio, accelerator.device)
@@ -209,15 +211,16 @@ def _follow(
     # neighbours stay together: only the first of a share has its predecessor with another process
     share = np.array_split(np.arange(len(steps)), ranks)[accelerator.process_index]
     shown = progress and accelerator.is_main_process
-    for i in tqdm(share, "following", unit="checkpoint", disable=not shown):
-        ears.forget_all_but([steps[0], steps[-1], steps[max(0, i - 1)]])
-        for meeting in dict.fromkeys(meeting for meeting, _ in meetings if meeting[0] == steps[i]):
-            if not parts.find(meeting):
-                parts.keep(meeting, ears.compare(meeting, measures))
-    if ranks > 1:
-        from accelerate.utils import gather_object
-
-        for tables in gather_object([parts.tables]):
+    with as_one(accelerator) as alarm:
+        for i in tqdm(share, "following", unit="checkpoint", disable=not shown):
+            ears.forget_all_but([steps[0], steps[-1], steps[max(0, i - 1)]])
+            mine = dict.fromkeys(meeting for meeting, _ in meetings if meeting[0] == steps[i])
+            for meeting in mine:
+                if not parts.find(meeting):
+                    parts.keep(meeting, ears.compare(meeting, measures))
+            alarm.look()
+        alarm.meet()
+        for tables in gather_object([parts.tables]) if ranks > 1 else ():
             parts.tables |= tables
 
 
@@ -274,11 +277,3 @@ def _provenance(ears: _Ears, parts: Parts, accelerator: Accelerator) -> dict[str
 
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def _checked(accelerator: Accelerator | None) -> Accelerator:
-    from accelerate import Accelerator
-
-    accelerator = accelerator or Accelerator()
-    refuse_lone_processes(accelerator.num_processes)
-    return accelerator

@@ -138,3 +138,12 @@ def test_an_interruption_while_scoring_keeps_the_sums(model_folders, tmp_path, m
     done = run("compare", model_folders["hubert-base"], *HEAR, "-o", folder, status=1)
     assert "interrupted while scoring" in done.stderr
     assert SimilarityResult.load(folder).moments.n_utterances == 4
+
+
+def test_a_failure_that_another_process_tells_of_is_not_told_again(capsys):
+    from hf_repsim.alarm import RankFailed
+    from hf_repsim.terminal import errors
+
+    with pytest.raises(SystemExit, match="1"), errors():
+        raise RankFailed("process 1 failed: bad audio")
+    assert capsys.readouterr() == ("", "")

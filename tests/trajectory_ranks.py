@@ -1,24 +1,18 @@
-"""What one of several processes runs: `trajectory_ranks.py FOLDER RUN` saves its rows in FOLDER."""
+"""What one of several processes does with a run: it follows its share and saves all rows."""
 
-import sys
 from pathlib import Path
-
-import torch
-from accelerate import Accelerator
 
 from hf_repsim import Probe
 from hf_repsim.trajectory import trajectory
 
-if __name__ == "__main__":
-    folder, run = map(Path, sys.argv[1:])
-    torch.set_num_threads(1)
-    accelerator = Accelerator()
+
+def follow(accelerator, folder, run):
+    """Rows of all processes, saved under the number of this one."""
     result = trajectory(
         run,
         probe=Probe.embedded(max_utterances=5),
         measures=["blocked_cka", "pwcca"],
         accelerator=accelerator,
-        folder=folder / "shared",
+        folder=Path(folder) / "shared",
     )
-    name = f"{accelerator.num_processes}-{accelerator.process_index}"
-    result.save(folder / name)
+    result.save(Path(folder) / f"{accelerator.num_processes}-{accelerator.process_index}")

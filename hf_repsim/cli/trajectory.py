@@ -62,9 +62,9 @@ def trajectory(run: Path, **options: Any) -> None:
     with errors():
         chosen = chosen_measures(options["measures"])
         writable(output, overwrite=options["overwrite"] or (output / "parts").is_dir())
-        from accelerate import Accelerator
+        from hf_repsim.listening import processes
 
-        accelerator = Accelerator()
+        accelerator = processes()
         with quiet():
             result = _follow(run, chosen, accelerator=accelerator, options=options)
         if accelerator.is_main_process:
