@@ -147,3 +147,11 @@ def test_a_failure_that_another_process_tells_of_is_not_told_again(capsys):
     with pytest.raises(SystemExit, match="1"), errors():
         raise RankFailed("process 1 failed: bad audio")
     assert capsys.readouterr() == ("", "")
+
+
+def test_ids_come_from_the_column_that_is_named(model_folders, tmp_path):
+    data = parquet(tmp_path, table(3, name=["a", "b", "b"]))
+    given = ("compare", model_folders["hubert-base"], "--probe", data, "--measure", "linear_cka")
+    run(*given)
+    refused = run(*given, "--id-column", "name", status=1)
+    assert "column 'name' names two utterances 'b'" in refused.stderr

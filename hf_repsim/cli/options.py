@@ -39,6 +39,7 @@ probing = together(
     option("--max-utterances", type=click.IntRange(1), help="Hear the first so many only."),
     option("--max-seconds", type=click.FloatRange(0, min_open=True), help="... so many seconds."),
     option("--audio-column", help="Where the audio is, if the features do not tell."),
+    option("--id-column", help="Unique ids of utterances; processes then read only their own files."),
     option("--on-bad", type=click.Choice(["skip", "raise"]), default="skip",
            help="What to do about audio that does not decode."),
 )  # fmt: skip
@@ -65,7 +66,7 @@ def chosen_probe(options: dict[str, Any]) -> Any:
     """The probe that the options of `probing` describe."""
     from hf_repsim.probe import Probe
 
-    chosen = ("max_utterances", "max_seconds", "audio_column", "on_bad")
+    chosen = ("max_utterances", "max_seconds", "audio_column", "id_column", "on_bad")
     limits = {name: options[name] for name in chosen}
     text = options["probe_text"]
     return Probe.embedded(**limits) if text is None else Probe.parse(text, **limits)
