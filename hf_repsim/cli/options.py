@@ -39,7 +39,7 @@ probing = together(
     option("--max-utterances", type=click.IntRange(1), help="Hear the first so many only."),
     option("--max-seconds", type=click.FloatRange(0, min_open=True), help="... so many seconds."),
     option("--audio-column", help="Where the audio is, if the features do not tell."),
-    option("--id-column", help="Unique ids of utterances; processes then read only their own files."),
+    option("--id-column", help="Unique ids of utterances: processes read only their own files."),
     option("--on-bad", type=click.Choice(["skip", "raise"]), default="skip",
            help="What to do about audio that does not decode."),
 )  # fmt: skip
