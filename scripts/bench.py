@@ -80,6 +80,8 @@ def _heading(report: dict) -> str:
     described = ", ".join(f"{key} {value}" for key, value in parts.items())
     failed = [f"{name} was not installed: {why}" for name, why in report["peers_failed"].items()]
     loads = "load before: " + ", ".join(f"{load:.1f}" for load in report["load_before"])
+    if report["load_before"][0] > report["machine"]["cores"] / 2:
+        loads += ": the machine is busy, and ratios will be off by as much as others come and go"
     return "\n".join([f"# hf_repsim benchmark ({report['sizes']})", described, loads, *failed])
 
 

@@ -30,17 +30,18 @@ def memory(setting: Setting) -> dict:
     with model_folders(sizes.memory_model) as folders:
         for times in sizes.memory_times:
             seconds = times * sizes.memory_seconds
-            say(f" {times}x: {seconds:.0f} s of speech")
+            say(f" {times:g}x: {seconds:.0f} s of speech")
             given = setting.device, *folders, seconds, sizes.memory_clip
             command = [sys.executable, __file__, *map(str, given)]
             ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            row = {"audio": f"{times}x", **json.loads(ran.stdout)}
-            first = rows[0]["peak_mb"] if rows else row["peak_mb"]
-            aim = AIM if rows else None
-            rows.append({**row, "aim": aim, "ratio": row["peak_mb"] / first})
+            rows.append({"audio": f"{times:g}x", **json.loads(ran.stdout)})
+    full = rows[sizes.memory_times.index(1)]["peak_mb"]
+    for times, row in zip(sizes.memory_times, rows, strict=True):
+        row |= {"aim": AIM if times > 1 else None, "ratio": row["peak_mb"] / full}
     notes = [
-        f"Utterances of {sizes.memory_clip:g} s: what is kept as rows, of frames and of utterances,"
-        " has turned into sums of fixed size within 1x, and is flat from there on."
+        f"Utterances of {sizes.memory_clip:g} s. Frames, and sums of utterances, are kept as rows"
+        " until sums of their products are smaller: before 1x memory grows, from there on it is"
+        " to be flat."
     ]
     return {"title": title, "rows": rows, "notes": notes}
 

@@ -56,8 +56,8 @@ class Sizes:
     process_seconds: float
     memory_model: dict
     memory_clip: float  # seconds of an utterance: short, as sums over utterances are kept too
-    memory_seconds: float  # 1x: fills whatever is kept until there is enough of it
-    memory_times: tuple[int, ...]
+    memory_seconds: float  # 1x: twice the utterances that are kept as rows before they are summed
+    memory_times: tuple[float, ...]  # 1 among them; below it memory still fills
     peer_frames: int
     peer_features: int
     gemm: int  # a product of two square matrices of so many rows
@@ -96,9 +96,9 @@ FULL = Sizes(
     scaling_widths=(256, 512, 768),
     process_seconds=60,
     memory_model=WIDE_AND_QUICK,
-    memory_clip=0.2,
-    memory_seconds=480,
-    memory_times=(1, 2),
+    memory_clip=0.1,
+    memory_seconds=400,
+    memory_times=(0.25, 1, 3),
     peer_frames=2000,
     peer_features=256,
     gemm=2048,
@@ -119,8 +119,7 @@ QUICK = replace(
     scaling_widths=(256, 512),
     process_seconds=15,
     memory_model=WIDE_AND_QUICK | {"num_hidden_layers": 1},
-    memory_clip=0.1,
-    memory_seconds=170,
+    memory_seconds=340,
     memory_times=(1, 2),
     peer_frames=1000,
 )
