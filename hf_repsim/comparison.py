@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ def compare(
     session = Session(x, y, probe=probe, accelerator=accelerator, **options)
     session.hear()
     shown = session.options.progress
-    return joined([score(moments, chosen, progress=shown) for moments in session.sums()])
+    return score_tiles(session, lambda moments: score(moments, chosen, progress=shown))
 
 
 def accumulate(
@@ -123,16 +124,25 @@ def choose_measures(names: Sequence[str] | None) -> list[str]:
     return names
 
 
-def joined(results: Sequence[SimilarityResult]) -> SimilarityResult:
-    """The rows of all tiles of one comparison as one result, measure by measure."""
-    if len(results) == 1:
+def score_tiles(
+    session: Session, scored: Callable[[Moments], SimilarityResult]
+) -> SimilarityResult:
+    """What a session heard, scored tile by tile, as one result, measure by measure.
+
+    It has its sums where there is one tile; those of several are let go one after the other.
+    """
+    results, n_tiles = [], len(session.plan.tiles)
+    for moments in session.sums():
+        result = scored(moments)
+        results.append(result if n_tiles == 1 else replace(result, moments=None))
+        del moments, result  # before the next one is read
+    if n_tiles == 1:
         return results[0]
-    tables = [result.columns for result in results]
     order = [
-        (table, i)
+        (result.columns, i)
         for measure in results[0].measures
-        for table in tables
-        for i, name in enumerate(table["measure"])
+        for result in results
+        for i, name in enumerate(result.columns["measure"])
         if name == measure
     ]
     columns = {name: [table[name][i] for table, i in order] for name in COLUMNS}

@@ -16,6 +16,7 @@ from torch import Tensor
 from hf_repsim.clock import FrameClock, slowest_clock
 from hf_repsim.families import Layer, select_layers
 from hf_repsim.forward import may_pad
+from hf_repsim.memory import sums_device
 from hf_repsim.moments import Moments, Pairs, resolve_pairs
 from hf_repsim.probe import AudioBatch, Heard
 from hf_repsim.products import ROW_BYTES
@@ -242,11 +243,10 @@ def load_pair(
             return model
         return load_model(model, device=device, **loading)
 
-    # sums are float64, which Apple's GPUs lack
-    where = torch.device("cpu") if device.type == "mps" else device
     models = load(x), None if y is None else load(y)
     for model in filter(None, models):
         may_pad(model)  # here, as `prepare` runs beside the models
+    where = sums_device(device)
     return Hearing(*models, *layers, pairs, where, frames_per_utterance=frames_per_utterance)
 
 

@@ -172,7 +172,7 @@ class _Share:
             with suppress(_Stopped):
                 for frames_x, frames_y, counts in chain(_emptied(pilot), heeds):
                     self._moments.update(frames_x, frames_y, counts)
-            self._keep(force=True)
+            self._keep(at_the_end=True)
         hearing.waited = self._stream.waited
         return self._moments
 
@@ -186,11 +186,12 @@ class _Share:
         if self._alarm.stopped:
             raise _Stopped
 
-    def _keep(self, *, force: bool = False) -> None:
+    def _keep(self, *, at_the_end: bool = False) -> None:
         if self._savepoint is not None:
             heard, short = self._hearing.heard, self._hearing.too_short
             saved = Saved(self._moments, self._stream.position, heard, short)
-            self._savepoint.keep(saved, force=force)
+            is_worth_it = at_the_end and self._savepoint.is_worth_it(saved)
+            self._savepoint.keep(saved, force=is_worth_it or self._alarm.stopped)
 
     def _mean(self, pilot: list[Heed]) -> Tensor:
         """The mean of the first frames of all ranks, to the last bit the same on each."""

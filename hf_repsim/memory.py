@@ -103,6 +103,11 @@ def free_memory(device: str | torch.device) -> int:
     return host_memory() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
+def sums_device(device: torch.device) -> torch.device:
+    """Where sums are: float64, which Apple's GPUs lack."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def host_memory(root: Path = Path("/")) -> int:
     """Bytes of the host's memory that are free for the processes of this control group.
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 EVERY_SECONDS = 30.0  # at most so much of a pass is lost
 LEAST_RATIO = 50.0  # of hearing to writing: a pass is slowed by no more than 2 %
+LAST_RATIO = 10.0  # the same at its end, where less would be lost than is written
+DISK = 2e8  # bytes a second, before the first writing tells
 _ACCOUNT = "account"  # as a tensor: the header of a safetensors file is bounded
 _ANEW = "start anew: --overwrite (resume=False)"
 
@@ -52,7 +54,9 @@ class Savepoint:
         self._folder, self._share = Path(folder), share
         self._key = json.loads(json.dumps(key))
         self._path = self._folder / "rank-{}-of-{}.safetensors".format(*share)
-        self._next = time.monotonic() + EVERY_SECONDS
+        self._last = time.monotonic()
+        self._next = self._last + EVERY_SECONDS
+        self._seconds: float | None = None  # that the last writing took
 
     def load(self, device: str | torch.device = "cpu") -> Saved | None:
         """What was kept last, its sums on a device; None if nothing was.
@@ -94,8 +98,15 @@ class Savepoint:
         _flush(partial)
         partial.replace(self._path)
         _flush(self._folder)
-        end = time.monotonic()
-        self._next = end + max(EVERY_SECONDS, LEAST_RATIO * (end - start))
+        self._last = time.monotonic()
+        self._seconds = self._last - start
+        self._next = self._last + max(EVERY_SECONDS, LEAST_RATIO * self._seconds)
+
+    def is_worth_it(self, saved: Saved) -> bool:
+        """Whether hearing again what came since the last writing costs far more than to write."""
+        sums = saved.moments.state_dict().values()
+        takes = self._seconds or sum(part.nbytes for part in sums) / DISK
+        return time.monotonic() - self._last > LAST_RATIO * takes
 
     def _tensors(self, saved: Saved) -> dict[str, Tensor]:
         heard = saved.heard

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils import broadcast_object_list
+from accelerate.utils.memory import clear_device_cache
 
 from hf_repsim import __version__
 from hf_repsim.alarm import Alarm, together
 from hf_repsim.hearing import Hearing, Model, check_pair, load_pair
 from hf_repsim.listening import Interrupted, listen, processes, refuse_lone_processes
+from hf_repsim.memory import sums_device
 from hf_repsim.moments import Moments, Pairs
 from hf_repsim.plan import Plan, make_plan
 from hf_repsim.probe import Probe
@@ -120,6 +123,7 @@ class Session:
         with together(self.accelerator) as alarm, self._place_of_tiles() as place:
             for tile in range(n_tiles):
                 moments, interrupted = self._hear(tile, alarm)
+                clear_device_cache(garbage_collection=True)  # the models make room
                 if interrupted:
                     self._heard = [moments]
                     raise Interrupted(moments)
@@ -131,7 +135,7 @@ class Session:
     def sums(self) -> Iterator[Moments]:
         """What was heard, tile by tile; only one of several is in memory at a time."""
         if self._tiles is not None:
-            yield from load_tiles(self._tiles)
+            yield from load_tiles(self._tiles, device=sums_device(self.accelerator.device))
         yield from self._heard
 
     def _hear(self, tile: int, alarm: Alarm) -> tuple[Moments, bool]:
@@ -155,8 +159,6 @@ class Session:
 
     def _planned(self, alarm: Alarm) -> Plan:
         """The plan of process 0, for all."""
-        from accelerate.utils import broadcast_object_list
-
         o, plan = self.options, None
         if self.accelerator.is_main_process:
             begun = self._begun() or {"batch_seconds": o.batch_seconds}

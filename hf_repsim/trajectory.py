@@ -32,6 +32,7 @@ from hf_repsim.course import (
 )
 from hf_repsim.frames import Audio, FrameStore, InputChunk, hear, log_mel_chunks
 from hf_repsim.listening import processes, refuse_lone_processes
+from hf_repsim.memory import sums_device
 from hf_repsim.moments import Moments
 from hf_repsim.probe import Probe
 from hf_repsim.result import COLUMNS, SimilarityResult
@@ -130,8 +131,7 @@ class _Ears:
 
     def __init__(self, course: Course, audio: Audio, device: torch.device) -> None:
         self.course, self.audio, self.device = course, audio, device
-        # sums are float64, which Apple's GPUs lack
-        self._summed_on = torch.device("cpu") if device.type == "mps" else device
+        self._summed_on = sums_device(device)
         self._stores: dict[int, FrameStore] = {}
         self._inputs: list[InputChunk] = []
 

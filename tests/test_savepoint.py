@@ -1,5 +1,6 @@
 """What an interrupted pass leaves behind, read back to the last bit or not at all."""
 
+import time
 from collections import Counter
 
 import pytest
@@ -110,3 +111,17 @@ def test_a_write_that_is_cut_off_leaves_the_last_one(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         Savepoint(tmp_path / "parts", key=KEY).keep(saved(folded=True), force=True)
     assert Savepoint(tmp_path / "parts", key=KEY).load().moments.sums.n_pending
+
+
+def test_the_end_of_a_pass_is_kept_where_hearing_it_again_would_cost_far_more(
+    tmp_path, monkeypatch
+):
+    point, now = Savepoint(tmp_path, key=KEY), time.monotonic()
+    monkeypatch.setattr("hf_repsim.savepoint.DISK", sum_of_bytes(saved()) / 2.0)  # takes 2 s
+    for later, worth_it in ((19, False), (21, True)):
+        monkeypatch.setattr("hf_repsim.savepoint.time.monotonic", lambda later=later: now + later)
+        assert point.is_worth_it(saved()) is worth_it
+
+
+def sum_of_bytes(what):
+    return sum(part.nbytes for part in what.moments.state_dict().values())

@@ -19,6 +19,7 @@ from hf_repsim.cli.options import (
 from hf_repsim.terminal import Command, errors, print_rows, quiet
 
 if TYPE_CHECKING:
+    from hf_repsim.moments import Moments
     from hf_repsim.result import SimilarityResult
     from hf_repsim.session import Session
 
@@ -122,17 +123,19 @@ def _hear(session: Session) -> bool:
 
 def _score(session: Session, measures: list[str]) -> tuple[SimilarityResult, bool]:
     """Values, and whether Ctrl-C left some out; the sums, which cost more, are kept anyway."""
-    from hf_repsim.comparison import joined, score
+    from hf_repsim.comparison import score, score_tiles
 
-    results, interrupted = [], False
-    for moments in session.sums():
+    interrupted = []
+
+    def scored(moments: Moments) -> SimilarityResult:
         try:
-            results.append(score(moments, measures, progress=True))
+            return score(moments, ["linear_cka"] if interrupted else measures, progress=True)
         except KeyboardInterrupt:
             click.echo("interrupted while scoring; score(result.moments) gives the rest", err=True)
-            results.append(score(moments, ["linear_cka"]))
-            measures, interrupted = ["linear_cka"], True
-    return joined(results), interrupted
+            interrupted.append(True)
+            return score(moments, ["linear_cka"])
+
+    return score_tiles(session, scored), bool(interrupted)
 
 
 def _report(
@@ -154,8 +157,12 @@ def _report(
     if output is not None:
         from dataclasses import replace
 
+        from hf_repsim.tiles import remove_tiles
+
         kept = replace(result, moments=None) if options["no_sums"] else result
         folder = kept.save(output, exist_ok=True)
+        if options["no_sums"]:
+            remove_tiles(output)
         if not result.provenance["interrupted"]:
             _forget(output)
         click.echo(f"saved: {folder}", err=True)
