@@ -118,7 +118,6 @@ class Session:
         Raises:
             Interrupted: Ctrl-C; `sums` gives what had been heard until then.
         """
-        self._keep_plan()
         n_tiles = len(self.plan.tiles)
         with together(self.accelerator) as alarm, self._place_of_tiles() as place:
             for tile in range(n_tiles):
@@ -191,6 +190,7 @@ class Session:
     def _savepoint(self, hearing: Hearing, tile: int) -> Savepoint | None:
         if self._parts is None:
             return None
+        self._keep_plan()
         key = {
             "models": [model and model.provenance() for model in (hearing.x, hearing.y)],
             "layers": self.layers,

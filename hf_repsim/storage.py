@@ -130,8 +130,9 @@ def _check_replaceable(folder: Path, exist_ok: bool) -> None:
         raise NotADirectoryError(f"{folder} is a file; name a folder for the result")
     names = {path.name for path in folder.iterdir() if not path.name.startswith(PARTIAL)}
     if names and not exist_ok:
+        kept = "go on with what an interrupted run has heard (--resume), " if PARTS in names else ""
         raise FileExistsError(
-            f"{folder} is not empty; choose another folder, or replace the result in it: "
+            f"{folder} is not empty; {kept}choose another folder, or replace the result in it: "
             "--overwrite (exist_ok=True)"
         )
     if names and not names & {TABLE, PROVENANCE, PARTS} and not find_tiles(folder):

@@ -155,3 +155,17 @@ def test_ids_come_from_the_column_that_is_named(model_folders, tmp_path):
     run(*given)
     refused = run(*given, "--id-column", "name", status=1)
     assert "column 'name' names two utterances 'b'" in refused.stderr
+
+
+def test_a_killed_run_is_gone_on_with_or_replaced_but_not_forgotten(model_folders, tmp_path):
+    folder = tmp_path / "out"
+    compare = ("compare", model_folders["hubert-base"], *HEAR, "-o", folder)
+    (folder / "parts" / "tile-0").mkdir(parents=True)
+    (folder / "parts" / "plan.json").write_text('{"passes": 1, "batch_seconds": 2.5}')
+    (folder / "parts" / "tile-0" / "rank-0-of-1.partial").touch()  # killed while it was written
+    refused = run(*compare, status=1)
+    assert "go on with what an interrupted run has heard (--resume)" in refused.stderr
+    assert "batches" in run(*compare, "--resume").stderr
+    assert not (folder / "parts").exists()
+    refused = run("compare", "nowhere/none", "--resume", status=1)
+    assert "to resume, name the folder" in refused.stderr
