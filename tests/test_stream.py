@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from itertools import count
 
 import datasets
 import pytest
@@ -150,12 +151,23 @@ def test_a_stream_that_is_left_stops_its_threads(tmp_path, way):
 
 
 def test_an_interruption_while_waiting_ends_the_stream(tmp_path):
-    def interrupt(_):
-        os.kill(os.getpid(), signal.SIGINT)
+    handled, calls = threading.Event(), count()
 
+    def interrupt(batch):
+        if next(calls) == 3:  # by then the stream is being iterated
+            os.kill(os.getpid(), signal.SIGINT)
+            handled.wait(10)
+        return batch
+
+    def handle(*_):
+        handled.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, handle)
     stream = Stream(Probe(files(tmp_path, clips(9))), seconds=0.1, prepare=interrupt)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), stream:
         run(stream)
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(
