@@ -145,7 +145,7 @@ class Session:
             frames_per_utterance=self.options.frames_per_utterance, **self.options.loading,
         )  # fmt: skip
         how = {"seconds": self.plan.batch_seconds, "progress": self.options.progress}
-        with _product_rounding(tf32=any(m.is_half for m in (hearing.x, hearing.y) if m)):
+        with product_rounding(tf32=any(m.is_half for m in (hearing.x, hearing.y) if m)):
             began = time.perf_counter()
             moments, interrupted = listen(
                 *(hearing, self.probe, self.accelerator), **how,
@@ -240,7 +240,7 @@ def versions() -> dict[str, str]:
 
 
 @contextmanager
-def _product_rounding(*, tf32: bool) -> Iterator[None]:
+def product_rounding(*, tf32: bool) -> Iterator[None]:
     """On CUDA, whether float32 products round to TF32: only where frames have no more digits."""
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = tf32

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import torch
 from bench_models import audio_seconds, clips, forward, load_pair, speech
@@ -16,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hf_repsim.comparison import accumulate
 from hf_repsim.moments import Moments
+from hf_repsim.session import product_rounding
 from hf_repsim.states import SpeechModel
 
 _TURNS = 5
@@ -27,7 +27,7 @@ def gemm(setting: Setting) -> dict:
     rates = {"float32": _rate(setting, torch.float32)}
     if setting.on_gpu:  # many processors have no bf16 products, and emulate them for minutes
         rates["bf16"] = _rate(setting, torch.bfloat16)
-        with _tf32():
+        with product_rounding(tf32=True):
             rates["tf32"] = _rate(setting, torch.float32)
     side = sizes.gemm
     rows = [
@@ -67,16 +67,6 @@ def _rate(setting: Setting, dtype: torch.dtype) -> float:
     a, b = torch.randn(2, n, n, device=setting.device, generator=random).to(dtype)
     a @ b
     return 2 * n**3 / statistics.median(seconds_of(lambda: a @ b) for _ in range(_TURNS)) / 1e12
-
-
-@contextmanager
-def _tf32() -> Iterator[None]:
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = True
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def forward_flops(models: Sequence[SpeechModel], heard: Sequence[Sequence[Tensor]]) -> int:

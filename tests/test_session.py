@@ -12,7 +12,7 @@ from hf_repsim import Probe, accumulate, compare
 from hf_repsim.listening import Interrupted
 from hf_repsim.measures import MEASURES
 from hf_repsim.plan import make_plan
-from hf_repsim.session import Options, Session, _product_rounding
+from hf_repsim.session import Options, Session, product_rounding
 from hf_repsim.storage import load_result, load_tiles
 
 
@@ -149,7 +149,7 @@ def test_products_round_to_tf32_only_where_it_is_said_and_the_setting_is_given_b
     matmul = torch.backends.cuda.matmul
     before = matmul.allow_tf32
     for tf32 in (True, False):
-        with pytest.raises(KeyboardInterrupt), _product_rounding(tf32=tf32):
+        with pytest.raises(KeyboardInterrupt), product_rounding(tf32=tf32):
             assert matmul.allow_tf32 is tf32
             raise KeyboardInterrupt
         assert matmul.allow_tf32 is before

@@ -50,7 +50,8 @@ def test_what_a_checkpoint_meets_gives_the_numbers_of_a_comparison(
         for column in ("value", "null", "n_frames"):
             ours, theirs = (r.matrix(name, column) for r in (found, expected))
             # heard in other batches: float32 rounds otherwise
-            np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-5, err_msg=name)
+            atol = 5e-5 if column == "null" else 2e-6  # a null depends on a rank
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=atol, err_msg=name)
 
 
 def test_the_layers_of_a_checkpoint_meet_each_other_once_from_input_to_logits(result):
