@@ -42,8 +42,8 @@ _PASSED = ("pairs", "frames_per_utterance", "precision", "batch_seconds", "memor
 @option("--layer", "layers", multiple=True, metavar="GLOB",
          help="Layers, such as 'conv.*'; may be repeated.  [default: hidden states]")  # fmt: skip
 @option("--frames-per-utterance", type=click.IntRange(1), metavar="N",
-         help="Sum N evenly spaced frames of each utterance: much faster, nearly as exact; CCA "
-         "measures need many.  [default: all]")  # fmt: skip
+         help="Sum N evenly spaced frames of each utterance: faster, and an estimate of what all "
+         "give; CCA measures need many.  [default: all]")  # fmt: skip
 @option("--precision", type=click.Choice(["fp32", "bf16", "fp16", "fp64"]),
          help="Of the forward passes.  [default: as of accelerate, else fp32]")  # fmt: skip
 @option("--batch-seconds", type=click.FloatRange(0, min_open=True),
