@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import torch
 from tqdm.auto import tqdm
 
 from hf_repsim.hearing import Model
-from hf_repsim.measures import MEASURES, Measure, Undefined
+from hf_repsim.measures import MEASURES, Measure
 from hf_repsim.moments import Moments
-from hf_repsim.pair import PairMoments, Scoring
+from hf_repsim.pair import PairMoments, Scoring, Undefined
 from hf_repsim.probe import Probe
 from hf_repsim.result import COLUMNS, SimilarityResult
 from hf_repsim.session import Session
@@ -21,6 +22,7 @@ from hf_repsim.session import Session
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+MOST_THREADS = 16  # while scoring: each holds half a dozen matrices of a pair
 ENOUGH_FRAMES = 10  # per dimension: below that, a canonical correlation is mostly chance
 
 
@@ -97,15 +99,37 @@ def score(
     constant = [name for i, name in enumerate(moments.layer_names) if scoring.layer(i).constant]
     if constant:
         warnings.warn(f"constant over all frames: {', '.join(constant)}", stacklevel=2)
-    rows: dict[str, list[dict]] = {measure.name: [] for measure in chosen}
-    for layer_x, layer_y in tqdm(moments.pairs, "scoring", unit="pair", disable=not progress):
-        pair = scoring.pair(layer_x, layer_y)
-        for measure in chosen:
-            names = {"measure": measure.name, "layer_x": layer_x, "layer_y": layer_y}
-            rows[measure.name].append(names | _row(measure, pair))
-    table = list(chain.from_iterable(rows.values()))
+
+    def rows_of(names: tuple[str, str]) -> list[dict[str, Any]]:
+        pair = scoring.pair(*names)
+        own = dict(zip(("layer_x", "layer_y"), names, strict=True))
+        return [{"measure": measure.name, **own, **_row(measure, pair)} for measure in chosen]
+
+    rows = _side_by_side(rows_of, moments.pairs, moments.origin.device)
+    options = {"total": len(moments.pairs), "unit": "pair", "disable": not progress}
+    by_pair = list(tqdm(rows, "scoring", **options))
+    table = [row for of_measure in zip(*by_pair, strict=True) for row in of_measure]
     columns = {name: [row[name] for row in table] for name in COLUMNS}
     return SimilarityResult(columns, dict(moments.provenance), moments)
+
+
+def _side_by_side(work: Callable, items: Sequence, device: torch.device) -> Iterator:
+    """`work` of each item, in their order: on a processor by as many threads as torch may use.
+
+    LAPACK gains little from a second thread within one matrix, and much from one matrix each.
+    """
+    n_threads = min(torch.get_num_threads(), MOST_THREADS) if device.type == "cpu" else 1
+    yield from map(work, items[:1])  # what all pairs share is made here, by all threads together
+    if n_threads == 1:
+        yield from map(work, items[1:])
+        return
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(n_threads, "scoring", lambda: torch.set_num_threads(1))
+    try:
+        yield from pool.map(work, items[1:])
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)
 
 
 def choose_measures(names: Sequence[str] | None) -> list[str]:

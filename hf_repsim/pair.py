@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from threading import RLock
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,22 @@ from torch import Tensor
 from hf_repsim.moments import Moments
 
 KEPT_VARIANCE = 0.99  # SVCCA keeps the fewest directions that hold this share of the variance
+
+
+def once(make: Callable[[Any], Any]) -> property:
+    """A value of an object, made when first asked for; of several threads one makes it.
+
+    Unlike `functools.cached_property`, whose lock before Python 3.12 is that of all objects and
+    since then is none, this holds the object's own `lock`.
+    """
+
+    def get(self: Any) -> Any:
+        with self.lock:
+            if make.__name__ not in self.__dict__:
+                self.__dict__[make.__name__] = make(self)
+        return self.__dict__[make.__name__]
+
+    return property(get, doc=make.__doc__)
 
 
 class Undefined(ValueError):
@@ -44,6 +61,7 @@ class Terms:
     """
 
     def __init__(self, moments: Moments) -> None:
+        self.lock = RLock()
         t = self._totals = moments.totals
         self._moments, n = moments, len(moments.widths)
         self.powers = t.powers  # (5,) sums of the 0th to 4th powers of frames per utterance
@@ -57,42 +75,42 @@ class Terms:
         self.own = t.by_utterance_twice  # sum_u s_u' C_u t_u
         self.sum_norms = t.sum_norms_twice  # sum_u |s_u|^2 |t_u|^2
 
-    @cached_property
+    @once
     def cc(self) -> Tensor:
         """|C|^2."""
         return self._moments.frames.inner(self._moments.frames)
 
-    @cached_property
+    @once
     def scs(self) -> Tensor:
         """S'C T."""
         return self._moments.frames.bilinear(self._totals.frames)
 
-    @cached_property
+    @once
     def cm(self) -> Tensor:
         """<C, M>."""
         return self._moments.frames.inner(self._moments.sums)
 
-    @cached_property
+    @once
     def mm(self) -> Tensor:
         """|M|^2."""
         return self._moments.sums.inner(self._moments.sums)
 
-    @cached_property
+    @once
     def sms(self) -> Tensor:
         """S'M T."""
         return self._moments.sums.bilinear(self._totals.frames)
 
-    @cached_property
+    @once
     def x_by_norm(self) -> Tensor:
         """S' sum x |y|^2."""
         return self._with_total(self._totals.by_norm)
 
-    @cached_property
+    @once
     def x_own(self) -> Tensor:
         """S' sum_u C_u t_u."""
         return self._with_total(self._totals.by_utterance)
 
-    @cached_property
+    @once
     def x_sum_norm(self) -> Tensor:
         """S' sum_u s_u |t_u|^2."""
         return self._with_total(self._totals.sums_by_norm)
@@ -121,6 +139,7 @@ class LayerMoments:
     """One layer over the whole probe: centred scatter and its whitenings, each made once."""
 
     def __init__(self, moments: Moments, index: int) -> None:
+        self.lock = RLock()
         self.name = moments.layer_names[index]
         self.n_frames = moments.n_frames
         # a direction below this share of the largest is rounding: float32 squares keep 7 digits
@@ -130,12 +149,12 @@ class LayerMoments:
         self._products, self._index = moments.frames, index
         self._origin = moments.origin.split(moments.widths)[index]
 
-    @cached_property
+    @once
     def mean(self) -> Tensor:
         """Mean of each feature, (features,) float64."""
         return self._origin.double() + self._total / self.n_frames
 
-    @cached_property
+    @once
     def trace(self) -> float:
         """Sum of squared deviations over frames and features."""
         return float(self._norm - self._total.square().sum() / self.n_frames)
@@ -145,21 +164,21 @@ class LayerMoments:
         """Whether no feature varies over the probe."""
         return not self.trace > 1e-12 * float(self._norm)
 
-    @cached_property
+    @once
     def _block(self) -> Tensor:
         return self._products.block(self._index, self._index)
 
-    @cached_property
+    @once
     def scatter(self) -> Tensor:
         """Sum of (x - mean)(x - mean)', (features, features) float64."""
         return self._block - torch.outer(self._total, self._total / self.n_frames)
 
-    @cached_property
+    @once
     def live(self) -> Tensor:
         """Which features vary over the probe, (features,) bool."""
         return self.scatter.diagonal() > 1e-12 * self._block.diagonal()
 
-    @cached_property
+    @once
     def full(self) -> Whitening:
         """Every direction above the floor, found after scaling features to unit variance.
 
@@ -175,13 +194,13 @@ class LayerMoments:
             inverse[:, None] * vectors / values.sqrt(), scale[:, None] * vectors * values.sqrt()
         )
 
-    @cached_property
+    @once
     def spectrum(self) -> tuple[Tensor, Tensor]:
         """Eigenvalues (features,) of the scatter, largest first, and eigenvectors as columns."""
         values, vectors = torch.linalg.eigh(self.scatter)
         return values.flip(0).clamp_min(0), vectors.flip(1)
 
-    @cached_property
+    @once
     def leading(self) -> Whitening:
         """The fewest principal directions that hold `KEPT_VARIANCE` of the variance."""
         values, vectors = self.spectrum
@@ -203,6 +222,7 @@ class PairMoments:
     """
 
     def __init__(self, scoring: Scoring, a: int, b: int) -> None:
+        self.lock = RLock()
         self._scoring, self._a, self._b = scoring, a, b
         self.x, self.y = scoring.layer(a), scoring.layer(b)
         self.n_frames = scoring.moments.n_frames
@@ -213,29 +233,30 @@ class PairMoments:
         table, a, b = self._scoring.hsic(estimator), self._a, self._b
         return float(table[a, b]), float(table[a, a]), float(table[b, b])
 
-    @cached_property
+    @once
     def xy(self) -> Tensor:
         """Sum of (x - mean)(y - mean)', (x features, y features) float64."""
         return self._scoring.cross(self._a, self._b)
 
-    @cached_property
+    @once
     def canonical(self) -> Tensor:
         """Cross-scatter of the fully whitened layers; its singular values are the correlations."""
         return self.x.full.into.T @ self.xy @ self.y.full.into
 
-    @cached_property
+    @once
     def canonical_leading(self) -> Tensor:
         """The same in the leading directions of each layer."""
         return self.x.leading.into.T @ self.xy @ self.y.leading.into
 
 
 class Scoring:
-    """Everything that pairs share while one set of moments is scored."""
+    """Everything that pairs share while one set of moments is scored, also by several threads."""
 
     def __init__(self, moments: Moments) -> None:
+        self.lock = RLock()
         self.moments = moments
-        if moments.frames.sums:
-            moments.frames.fold()  # else each block would multiply the last rows again
+        if moments.frames.sums or moments.frames.n_pending > moments.frames.capacity // 2:
+            moments.frames.fold()  # else each block would multiply the same rows again
         self._layers: dict[int, LayerMoments] = {}
         self._hsic: dict[Callable, Tensor] = {}
 
@@ -246,20 +267,22 @@ class Scoring:
 
     def layer(self, index: int) -> LayerMoments:
         """One layer, made once."""
-        if index not in self._layers:
-            self._layers[index] = LayerMoments(self.moments, index)
-        return self._layers[index]
+        with self.lock:
+            if index not in self._layers:
+                self._layers[index] = LayerMoments(self.moments, index)
+            return self._layers[index]
 
-    @cached_property
+    @once
     def terms(self) -> Terms:
         """HSIC terms of all pairs."""
         return Terms(self.moments)
 
     def hsic(self, estimator: Callable[[Terms], Tensor]) -> Tensor:
         """An estimator's (layers, layers) table, made once."""
-        if estimator not in self._hsic:
-            self._hsic[estimator] = estimator(self.terms)
-        return self._hsic[estimator]
+        with self.lock:
+            if estimator not in self._hsic:
+                self._hsic[estimator] = estimator(self.terms)
+            return self._hsic[estimator]
 
     def cross(self, a: int, b: int) -> Tensor:
         """Centred cross-scatter of two layers."""

@@ -1,5 +1,9 @@
 """Two models compared by name, end to end, on speech."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import RLock
+from time import sleep
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +14,7 @@ from hf_repsim import Probe, accumulate, compare, load_model, score
 from hf_repsim.comparison import choose_measures
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
+from hf_repsim.pair import once
 from hf_repsim.result import SimilarityResult
 
 SYMMETRIC = [name for name, measure in MEASURES.items() if measure.symmetric]
@@ -175,6 +180,45 @@ def test_correlations_of_too_few_frames_are_refused_or_flagged(model_folders):
     assert np.isnan(refused.matrix("cca")).all()
     assert "1 by construction" in next(iter(refused.notes("cca")))
     assert np.isfinite(refused.matrix("linear_cka")).all()
+
+
+@pytest.fixture
+def three_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_several_threads_score_as_one_and_leave_their_number_as_it_was(
+    three_threads, monkeypatch, result
+):
+    several = score(result.moments, list(MEASURES)).to_pandas()
+    assert torch.get_num_threads() == 3
+    monkeypatch.setattr("hf_repsim.comparison.MOST_THREADS", 1)
+    one = score(result.moments, list(MEASURES)).to_pandas()
+    named = ["measure", "layer_x", "layer_y", "note"]
+    assert several[named].equals(one[named])
+    np.testing.assert_allclose(several["value"], one["value"], rtol=1e-9, atol=1e-12)
+
+
+def test_what_layers_share_is_made_once_whoever_asks_first():
+    made = []
+
+    class Layer:
+        def __init__(self):
+            self.lock = RLock()
+
+        @once
+        def scatter(self):
+            made.append(self)
+            sleep(0.02)  # the others come meanwhile
+            return object()
+
+    layer = Layer()
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(lambda _: layer.scatter, range(8)))
+    assert len(found) == len(made) == 1
 
 
 def test_measures_are_chosen_by_name():
