@@ -1,0 +1,50 @@
+"""What a value belongs to: a measure and two layers, and in a trajectory a checkpoint of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hf_repsim.result import SimilarityResult
+from hf_repsim.trajectory_runs import RUN_COLUMNS
+
+PAIR = ("measure", "layer_x", "layer_y")
+CHECKPOINT = ("run", "step", "against")
+
+
+def is_trajectory(result: SimilarityResult) -> bool:
+    """Whether the result follows training."""
+    return all(name in result.columns for name in RUN_COLUMNS)
+
+
+def is_one_model(result: SimilarityResult) -> bool:
+    """Whether the layers of one model were compared among themselves."""
+    models = result.provenance.get("models")
+    return isinstance(models, dict) and "x" in models and models["x"] == models.get("y")
+
+
+def cell_columns(result: SimilarityResult) -> tuple[str, ...]:
+    """The columns that tell the values of a result apart."""
+    return (*PAIR, *CHECKPOINT) if is_trajectory(result) else PAIR
+
+
+def cells(result: SimilarityResult, names: Sequence[str] | None = None) -> dict[tuple, int]:
+    """Cell, as the values of the columns ``names`` (None: all that tell), -> its row.
+
+    Raises ValueError where two rows are of one cell.
+    """
+    names = cell_columns(result) if names is None else names
+    found: dict[tuple, int] = {}
+    for i, cell in enumerate(zip(*(result.columns[name] for name in names), strict=True)):
+        if found.setdefault(cell, i) != i:
+            told = ", ".join(f"{n} {value!r}" for n, value in zip(names, cell, strict=True))
+            raise ValueError(
+                f"two rows of a result have {told}; choose among them first: "
+                "result.select(COLUMN, VALUE)"
+            )
+    return found
+
+
+def has_one_value_a_cell(result: SimilarityResult) -> bool:
+    """Whether no two rows are of one cell."""
+    columns = [result.columns[name] for name in cell_columns(result)]
+    return len(set(zip(*columns, strict=True))) == len(columns[0])

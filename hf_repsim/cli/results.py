@@ -1,0 +1,166 @@
+"""`hf-repsim score`, `merge`, `contrast`: what one does with results that are there already."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hf_repsim.cli.options import chosen_measures, measuring, option, together, writable
+from hf_repsim.terminal import Command, errors, print_rows, quiet
+
+if TYPE_CHECKING:
+    from hf_repsim.moments import Moments
+    from hf_repsim.result import SimilarityResult
+
+_saving = together(
+    option("--overwrite", is_flag=True, help="Replace what that folder holds."),
+    option("--no-sums", is_flag=True, help="Leave the sums out of the folder: the table only."),
+    option("--json", "as_json", is_flag=True, help="Print rows as JSON instead of tables."),
+)
+
+
+@click.command(
+    cls=Command,
+    example="hf-repsim score w2v2-vs-hubert --measure cca --measure procrustes\n"
+    "hf-repsim score me/w2v2-vs-hubert@v1 --measure cca -o w2v2-vs-hubert-cca",
+)
+@click.argument("where")
+@measuring
+@option("--result", "key", metavar="KEY",
+        help="Which result of a repository.  [default: the newest]")  # fmt: skip
+@option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the result.")
+@_saving
+def score(where: str, *, key: str | None, output: Path | None, **options: Any) -> None:
+    """Compute measures from sums that were kept or published: no model, no audio.
+
+    WHERE is a result folder or a dataset on the Hub, NAME, NAME@REVISION or NAME#KEY.
+    """
+    with errors():
+        chosen = chosen_measures(options["measures"])
+        output = output and writable(output, overwrite=options["overwrite"])
+        from hf_repsim.rescoring import rescore
+
+        result, tiles = _with_sums(where, key)
+        with quiet():
+            scored = rescore(result, chosen, tiles=tiles, progress=True)
+        _report(scored, output, options=options)
+        if tiles is not None and output is not None:
+            click.echo(f"the sums, which are in tiles, stay in {where}", err=True)
+    if not any(row["value"] is not None for row in scored.rows()):
+        click.echo("Error: no measure has a value for any pair of layers; see the notes", err=True)
+        raise SystemExit(1)
+
+
+@click.command(
+    cls=Command,
+    example="hf-repsim merge on-clean on-other -o on-both\n"
+    "hf-repsim merge me/w2v2-vs-hubert mine -o both",
+)
+@click.argument("where", nargs=-1, required=True)
+@option("-o", "--output", type=click.Path(path_type=Path), required=True,
+        help="Folder for the result.")  # fmt: skip
+@_saving
+def merge(where: tuple[str, ...], *, output: Path, **options: Any) -> None:
+    """Put results together: of other audio, of other measures, or trajectories of other runs.
+
+    WHERE are two or more result folders or datasets on the Hub, NAME, NAME@REVISION or, of several
+    results in one, NAME#KEY. Over other audio the sums are added, and nothing is counted twice.
+    """
+    with errors():
+        if len(where) < 2:
+            raise click.UsageError("name two or more results to merge")
+        output = writable(output, overwrite=options["overwrite"])
+        from hf_repsim.merging import merge as merged
+
+        results = [_open(one, moments=True) for one in where]
+        with quiet():
+            result = merged(results)
+        _report(result, output, options=options)
+
+
+@click.command(
+    cls=Command,
+    example="hf-repsim contrast me/w2v2-vs-hubert mine\n"
+    "hf-repsim contrast before after --measure blocked_cka --json",
+)
+@click.argument("a")
+@click.argument("b")
+@option("--measure", "measures", multiple=True, metavar="NAME",
+        help="Of those that both have; may be repeated.  [default: all]")  # fmt: skip
+@option("--json", "as_json", is_flag=True, help="Print it as JSON instead of tables.")
+def contrast(a: str, b: str, *, measures: tuple[str, ...], as_json: bool) -> None:
+    """Set result B beside result A, value by value, and say what else differs.
+
+    Each is a result folder or a dataset on the Hub, NAME, NAME@REVISION or NAME#KEY.
+    """
+    with errors():
+        from hf_repsim.contrast import contrast as contrasted
+
+        results = [_open(where, moments=False) for where in (a, b)]
+        found = contrasted(*results, measures=measures or None)
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+    else:
+        click.echo(found.text())
+
+
+def _open(where: str, *, moments: bool) -> SimilarityResult:
+    from hf_repsim.hub import open_result
+
+    name, key = _split(where)
+    return open_result(name, key=key, moments=moments)
+
+
+def _split(where: str) -> tuple[str, str | None]:
+    """The name and the key in NAME#KEY; a path that is there has none."""
+    if Path(where).expanduser().exists():
+        return where, None
+    name, _, key = where.partition("#")
+    return name, key or None
+
+
+def _with_sums(where: str, key: str | None) -> tuple[SimilarityResult, Iterator[Moments] | None]:
+    """A result and, if its sums are in tiles, these."""
+    from hf_repsim.hub import fetch_result, open_result
+    from hf_repsim.tiles import find_tiles, load_tiles
+
+    name, named = _split(where)
+    key = key or named
+    result = open_result(name, key=key, moments=True)
+    if result.moments is not None:
+        return result, None
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        folder = fetch_result(name, key=key, moments=True)  # in the cache by now
+    if find_tiles(folder):
+        return result, load_tiles(folder)
+    again = " ".join(dict.fromkeys(result.model_name(side) for side in "xy"))
+    raise ValueError(
+        f"{where} has no sums, which measures are computed from: they were not kept (compare "
+        "--no-sums) or not published (push --sums does that). Without them the models have to hear "
+        f"again: hf-repsim compare {again} --probe {result.probe_name()}"
+    )
+
+
+def _report(result: SimilarityResult, output: Path | None, *, options: dict[str, Any]) -> None:
+    # the table goes out first: a full disk must not cost what was computed
+    if options["as_json"]:
+        print_rows(result.rows(), as_json=True)
+    else:
+        click.echo(_told(result))
+    if output is not None:
+        kept = replace(result, moments=None) if options["no_sums"] else result
+        click.echo(f"saved: {kept.save(output, exist_ok=True)}", err=True)
+
+
+def _told(result: SimilarityResult) -> str:
+    """The tables; of a trajectory, which has one per checkpoint, what it comes to."""
+    from hf_repsim.cells import is_trajectory
+    from hf_repsim.summary import summarise
+
+    return "\n".join(summarise(result)) if is_trajectory(result) else result.table()

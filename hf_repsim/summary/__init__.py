@@ -1,0 +1,36 @@
+"""What a result says, in a few plain sentences with numbers: for a card, a page, a terminal.
+
+Each sentence is read off the table and says by which measure; a question for which there are no
+values gets no sentence. None claims a cause, and none a difference beyond the numbers it gives.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hf_repsim.cells import has_one_value_a_cell, is_trajectory
+from hf_repsim.summary.layers import layer_sentences
+from hf_repsim.summary.training import training_sentences
+from hf_repsim.summary.words import heard, remarks
+
+if TYPE_CHECKING:
+    from hf_repsim.result import SimilarityResult
+
+
+def summarise(result: SimilarityResult) -> list[str]:
+    """What the numbers of a result say, in up to six sentences; fewer where less is known.
+
+    Of two models: the most and least alike layers beside what chance gives, whether depth lines up,
+    where layers of one name part, whether measures agree. Of one: how likeness falls off with
+    distance, and where it changes most. Of a trajectory: error rates, what training changed, which
+    layer came to rest first and last. Then what was refused.
+
+    Text from the result (names, notes) has no control characters; markup in it is not escaped.
+    """
+    if not has_one_value_a_cell(result):
+        said = [heard(result), remarks(result)]
+    elif is_trajectory(result):
+        said = [*training_sentences(result), remarks(result)]
+    else:
+        said = [heard(result), *layer_sentences(result), remarks(result)]
+    return [sentence for sentence in said if sentence]
