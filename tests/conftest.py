@@ -60,3 +60,30 @@ def no_thread_stays():
     """The threads of all streams end with the test."""
     yield
     assert threads() == 0
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """Chromium without a window; ask for it only where `browser.find_browser` finds one."""
+    from browser import Browser
+
+    with Browser(tmp_path_factory.mktemp("browser")) as one:
+        yield one
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Write results as a page and open it; what the page complains of fails the test."""
+    from hf_repsim.report import write_page
+
+    pages = []
+
+    def open_page(results, **how):
+        named = results if isinstance(results, dict) else {"first": results}
+        path = write_page(named, tmp_path / "page.html", title="A page")
+        pages.append(browser.open(path, **how))
+        return pages[-1]
+
+    yield open_page
+    for page in pages:
+        assert page.complaints() == []

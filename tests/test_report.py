@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
-from html.parser import HTMLParser
-from itertools import product
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from pages import EVIL, Tags, data_of, numbers, trajectories
 
 from hf_repsim.claims import Verdict
 from hf_repsim.report import write_report
 from hf_repsim.report.explorer import explorer
 from hf_repsim.result import SimilarityResult
 
-EVIL = '</script><img src=x onerror="alert(1)">'
 NEVER_FETCHED = ("data:", "#")
-
-
-def trajectories(*, encoders=("cnn", "lstm"), layers=3, seeds=2, steps=(0, 10, 20), value=None):
-    """Rows against "final" and "self" of every run; ``value(seed, step)`` is that of all pairs."""
-    value = value or (lambda seed, step: 0.5 + step / 100)
-    names = [f"layer.{i}" for i in range(layers)]
-    pairs = {"final": list(product(names, names))}
-    triangle = ["input", *names, "logits"]
-    pairs["self"] = [(a, b) for i, a in enumerate(triangle) for b in triangle[i + 1 :]]
-    rows = [
-        {
-            "measure": measure, "layer_x": x, "layer_y": y, "value": value(seed, step),
-            "run": f"{encoder}-{seed}", "encoder": encoder, "variant": "", "seed": seed,
-            "step": step, "epoch": step / 10, "wer": 0.9, "cer": 1 - step / 40, "against": against,
-            "n_frames": 500, "n_utterances": 20,
-        }
-        for encoder, seed, step in product(encoders, range(seeds), steps)
-        for measure, against in product(("blocked_cka", "flat_pearson"), pairs)
-        for x, y in pairs[against]
-    ]  # fmt: skip
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    provenance = {"probe": {"dataset": "held-out"}, "versions": {"torch": "2.9"}}
-    return SimilarityResult(columns, provenance | {"created": "2026-01-02"})
 
 
 def verdict(**changes) -> Verdict:
@@ -86,25 +60,6 @@ def page(tmp_path):
     return write
 
 
-class Tags(HTMLParser):
-    """Every tag of a page with its attributes, and every text with the tag it stands in."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags, self.texts = [], []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_data(self, data):
-        self.texts.append((self.tags[-1][0] if self.tags else "", data))
-
-
-def data_of(page: str) -> dict:
-    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)<', page)[1])
-
-
 def test_page_asks_for_no_address(page):
     for tag, attributes in Tags(page()).tags:
         assert tag not in ("link", "iframe", "object", "base", "form")
@@ -142,26 +97,26 @@ def test_page_allows_no_script_but_its_own(page):
 
 def test_values_are_means_over_seeds(page):
     shown = data_of(page(trajectories(value=lambda seed, step: 0.1 + 0.2 * seed)))
-    values = shown["subjects"][1]["views"]["final"]["values"]["blocked_cka"]
+    values = numbers(shown["subjects"][1]["views"]["final"], "blocked_cka")
     assert values == [[0.2] * 9] * 3
 
 
 def test_value_that_is_refused_is_null_and_one_seed_is_enough(page):
     nan = np.nan
-    result = trajectories(value=lambda seed, step: nan if step == 10 or seed else 0.12345)
-    values = data_of(page(result))["subjects"][0]["views"]["self"]["values"]["flat_pearson"]
-    assert values == [[0.123] * 10, [None] * 10, [0.123] * 10]
+    result = trajectories(value=lambda seed, step: nan if step == 10 or seed else 0.12341)
+    view = data_of(page(result))["subjects"][0]["views"]["self"]
+    assert numbers(view, "flat_pearson") == [[0.1234] * 10, [None] * 10, [0.1234] * 10]
 
 
 def test_self_has_the_pairs_that_were_asked_for():
-    view = explorer(trajectories())["subjects"][0]["views"]["self"]
-    assert view["x"] == ["input", "layer.0", "layer.1", "layer.2"]
-    assert view["y"] == ["layer.0", "layer.1", "layer.2", "logits"]
-    assert view["pairs"] == [[i, j] for i in range(4) for j in range(i, 4)]
+    view = explorer({"": trajectories()})["subjects"][0]["views"]["self"]
+    assert view["x"] == ["input", "conv.0", "conv.1", "conv.2"]
+    assert view["y"] == ["conv.0", "conv.1", "conv.2", "logits"]
+    assert view["pairs"] == [4 * i + j for i in range(4) for j in range(i, 4)]
 
 
 def test_checkpoints_have_their_epoch_and_error():
-    view = explorer(trajectories())["subjects"][0]["views"]["self"]
+    view = explorer({"": trajectories()})["subjects"][0]["views"]["self"]
     assert (view["steps"], view["epochs"]) == ([0, 10, 20], [0.0, 1.0, 2.0])
     assert view["cer"] == [1.0, 0.75, 0.5]
 
@@ -174,7 +129,7 @@ def test_run_that_learnt_nothing_is_named_and_does_not_count(page):
     written = page(result, runs=[run(), run(label="cnn-1", seed=1, collapsed=True)])
     subject = data_of(written)["subjects"][0]
     assert subject["n_runs"] == 1
-    assert subject["views"]["final"]["values"]["blocked_cka"][0] == [0.0] * 9
+    assert numbers(subject["views"]["final"], "blocked_cka")[0] == [0.0] * 9
     assert "collapsed; left out: it ends with a CER of 100 %" in written
 
 
@@ -241,8 +196,11 @@ def test_runs_of_which_none_learnt_are_shown_all_the_same(page):
     assert subject["n_runs"] > 0
 
 
-def test_table_that_cannot_be_explored_is_refused():
+def test_a_reference_of_any_name_can_be_explored():
     columns = dict(trajectories().columns)
-    columns["against"] = ["initial"] * len(columns["against"])
-    with pytest.raises(ValueError, match="no row is against final or self; a report shows those"):
-        explorer(SimilarityResult(columns, {}))
+    columns["against"] = ["run:other" if a == "final" else a for a in columns["against"]]
+    views = explorer({"": SimilarityResult(columns, {})})["subjects"][0]["views"]
+    assert [view["name"] for view in views.values()] == [
+        "the last checkpoint of other",
+        "itself, input and output",
+    ]

@@ -1,25 +1,17 @@
-"""The report of an experiment: one HTML file that needs nothing else, on line or off.
-
-Names of layers, runs and datasets may come from strangers. In HTML they are escaped, as data they
-hold no "<", and the page allows no script but its own (by hash) and no address at all.
-"""
+"""Pages: the report of an experiment, and a page for any result, each one file for any browser."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING, Any
 
-from hf_repsim.convergence import why_lost
-from hf_repsim.report.explorer import explorer
-from hf_repsim.report.sections import figures_section, origin_section, reading_section, text
+from hf_repsim.report.document import explorer_section, write_document
+from hf_repsim.report.explorer import explorer, lost_runs
+from hf_repsim.report.limits import plain_table
+from hf_repsim.report.page import write_page
+from hf_repsim.report.sections import figures_section, origin_section, reading_section
 from hf_repsim.report.tables import runs_section, verdicts_section
-from hf_repsim.trajectory_runs import runs_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +19,15 @@ if TYPE_CHECKING:
     from hf_repsim.claims import Verdict
     from hf_repsim.result import SimilarityResult
 
-__all__ = ["write_report"]
+__all__ = ["write_page", "write_report"]
+
+_EXPLORER = {
+    "heading": "Layer by layer, over training",
+    "about": "Similarity of two layers on the same frames, mean over the runs (seeds) that have a "
+    "value. Point at a cell to read it; click it, tap it or use the arrow keys to choose it, and "
+    "follow that pair through training.",
+    "subjects": "Encoder",
+}
 
 
 def write_report(
@@ -43,8 +43,7 @@ def write_report(
     """Write the report of the trajectories in `result`; returns its path.
 
     Args:
-        result: trajectories of all runs in one table; the explorer shows the rows against "final"
-            and "self", as means over seeds.
+        result: trajectories of all runs in one table; the explorer shows means over seeds.
         path: the HTML file, written over if it is there.
         verdicts: what the claims came to, from `hf_repsim.claims`.
         figures: name -> figure, drawn as pictures; the names are their captions.
@@ -53,40 +52,18 @@ def write_report(
         reading: sentences that say what the verdicts come to.
 
     Runs that learnt nothing are named, and count only where a recogniser has no others. Raises
-    ValueError if the table is none of trajectories, or has no row against "final" or "self".
+    ValueError if the table is none of trajectories.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lost = {run.label: why for run in runs_of(result) if (why := why_lost(run))}
-    page = Template(_template("report.html")).substitute(
-        title=text(title),
-        **_style_and_script(),
-        data=_json(explorer(result, without=lost)),
+    lost = lost_runs(result)
+    return write_document(
+        path,
+        "report.html",
+        title=title,
+        data=explorer({"": result}),
         reading=reading_section(reading),
         runs=runs_section(runs, lost),
         verdicts=verdicts_section(verdicts),
+        explorer=explorer_section(**_EXPLORER, plain=plain_table(result)),
         figures=figures_section(figures),
         origin=origin_section(result),
     )
-    path.write_text(page, encoding="utf-8", newline="\n")
-    return path
-
-
-def _style_and_script() -> dict[str, str]:
-    sources = {"style": _template("report.css"), "script": _template("report.js")}
-    return sources | {f"{name}_hash": _hash(source) for name, source in sources.items()}
-
-
-def _template(name: str) -> str:
-    return (files("hf_repsim") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _hash(source: str) -> str:
-    digest = hashlib.sha256(source.encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode()}"
-
-
-def _json(data: object) -> str:
-    # a browser ends a script at the first "</script", whatever the string it stands in
-    packed = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    return packed.replace("<", "\\u003c")

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from hf_repsim.measures import measure_label
-from hf_repsim.report.sections import text
+from hf_repsim.report.sections import NONE, text, wide_table
 
 if TYPE_CHECKING:
     from hf_repsim.claims import Verdict
@@ -22,7 +22,6 @@ _CLAIMS = {
 _OUTCOMES = {"holds": "yes", "does not hold": "no"}  # the rest is open
 _RUNS = ("Encoder", "Variant", "Seed", "Parameters", "Data", "WER", "CER", "Training", "Remarks")
 _VERDICTS = ("Measure", "Estimate", "95 % interval", "", "Per seed", "Outcome")
-_NONE = "–"
 
 
 def runs_section(runs: Sequence[Mapping[str, Any]], lost: Mapping[str, str]) -> str:
@@ -30,7 +29,7 @@ def runs_section(runs: Sequence[Mapping[str, Any]], lost: Mapping[str, str]) -> 
     rows = [[text(cell) for cell in _run_cells(run, lost)] for run in runs]
     data = dict.fromkeys(line for run in runs for line in _data_lines(run.get("data") or {}))
     lines = "".join(f"<li>{text(line)}</li>\n" for line in data)
-    return f"{_table('Runs', _RUNS, rows)}\n<ul>\n{lines}</ul>"
+    return f"{wide_table('Runs', _RUNS, rows)}\n<ul>\n{lines}</ul>"
 
 
 def _run_cells(run: Mapping[str, Any], lost: Mapping[str, str]) -> list[object]:
@@ -41,15 +40,15 @@ def _run_cells(run: Mapping[str, Any], lost: Mapping[str, str]) -> list[object]:
     if run.get("label") in lost:
         remarks.append(f"left out: {lost[run['label']]}")
     return [
-        run.get("encoder") or _NONE,
+        run.get("encoder") or NONE,
         run.get("variant") or "as it is",
-        run.get("seed", _NONE),
+        run.get("seed", NONE),
         _count(run.get("parameters")),
         _dataset(train),
         _percent(run.get("wer")),
         _percent(run.get("cer")),
         _duration(run.get("training_seconds")),
-        "; ".join(remarks) or _NONE,
+        "; ".join(remarks) or NONE,
     ]
 
 
@@ -68,7 +67,7 @@ def _data_lines(data: Mapping[str, Any]) -> Iterable[str]:
 
 def _dataset(part: Mapping[str, Any]) -> str:
     named = (part.get(key) for key in ("dataset", "config", "split"))
-    return ":".join(str(name) for name in named if name) or _NONE
+    return ":".join(str(name) for name in named if name) or NONE
 
 
 def verdicts_section(verdicts: Sequence[Verdict]) -> str:
@@ -96,10 +95,10 @@ def _overview(verdicts: Sequence[Verdict]) -> str:
     rows = []
     for found in _by_statement(verdicts):
         by = {verdict.measure: verdict for verdict in found}
-        outcomes = [_outcome(by[name]) if name in by else _NONE for name in measures]
+        outcomes = [_outcome(by[name]) if name in by else NONE for name in measures]
         rows.append([text(found[0].claim), text(found[0].statement), *outcomes])
     header = ("Claim", "Statement", *(measure_label(name) for name in measures))
-    return _table("Outcomes at a glance", header, rows)
+    return wide_table("Outcomes at a glance", header, rows)
 
 
 def _statement(verdicts: Sequence[Verdict]) -> str:
@@ -114,13 +113,13 @@ def _statement(verdicts: Sequence[Verdict]) -> str:
                 _number(verdict.estimate),
                 f'<span class="n">{_number(verdict.low)} to {_number(verdict.high)}</span>',
                 _bar(verdict, scale),
-                ", ".join(map(_number, verdict.values)) or _NONE,
+                ", ".join(map(_number, verdict.values)) or NONE,
                 _outcome(verdict),
             ]
         )
     expected = f"{first.statistic}, expected {first.expected}; {first.encoder}"
     head = f"<h4>{text(first.statement)}</h4>\n<p>{text(expected)}</p>"
-    return f"{head}\n{_table(first.statement, _VERDICTS, rows)}"
+    return f"{head}\n{wide_table(first.statement, _VERDICTS, rows)}"
 
 
 def _outcome(verdict: Verdict) -> str:
@@ -153,39 +152,21 @@ def _bar(verdict: Verdict, scale: tuple[float, float]) -> str:
     return f'<svg class="bar" viewBox="0 0 120 20" aria-hidden="true">{drawn}</svg>'
 
 
-def _table(name: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose cells know their heading, so that on a phone a row can become a card."""
-    head = "".join(f'<th scope="col">{text(cell)}</th>' for cell in header)
-    body = "\n".join(
-        "<tr>"
-        + "".join(
-            f'<td data-label="{text(label)}">{cell}</td>'
-            for label, cell in zip(header, row, strict=True)
-        )
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f'<div class="wide"><table><caption>{text(name)}</caption>'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
-    )
-
-
 def _number(value: float) -> str:
-    return f"{value:.3g}" if math.isfinite(value) else _NONE
+    return f"{value:.3g}" if math.isfinite(value) else NONE
 
 
 def _count(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else _NONE
+    return f"{value:,}" if isinstance(value, int) else NONE
 
 
 def _percent(rate: float | None) -> str:
-    return f"{100 * rate:.1f} %" if rate is not None and math.isfinite(rate) else _NONE
+    return f"{100 * rate:.1f} %" if rate is not None and math.isfinite(rate) else NONE
 
 
 def _duration(seconds: float | None) -> str:
     if seconds is None or not math.isfinite(seconds):
-        return _NONE
+        return NONE
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

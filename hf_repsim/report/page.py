@@ -1,0 +1,91 @@
+"""The page of any result: the explorer, what the numbers say, their limits and their origin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hf_repsim.cells import is_trajectory
+from hf_repsim.report.document import explorer_section, write_document
+from hf_repsim.report.explorer import explorer
+from hf_repsim.report.limits import limits_section, plain_table
+from hf_repsim.report.sections import figures_section, named, origin_section, reading_section, text
+from hf_repsim.result import SimilarityResult
+from hf_repsim.summary import summarise
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_CELLS = "Each cell is the similarity of two layers on the same frames: 1 for identical ones."
+_OVER_TRAINING = "The slider goes through the checkpoints of training."
+_HOW = "Point at a cell to read it; click it, tap it or use the arrow keys to choose it."
+
+
+def write_page(
+    results: Mapping[str, SimilarityResult],
+    path: str | Path,
+    *,
+    title: str,
+    pictures: Mapping[str, Figure] | None = None,
+) -> Path:
+    """Write one HTML file that shows one or several results and needs nothing else.
+
+    Args:
+        results: name -> comparison or trajectory; several are shown one after the other or two
+            side by side. Values are on the page to four decimals.
+        path: the file, written over if it is there.
+        title: of the page.
+        pictures: name -> figure, shown below as they are.
+
+    Raises ValueError where there is no result, and as ``explorer``. Returns the path.
+    """
+    if not results:
+        raise ValueError("there is no result to show; name at least one")
+    data = explorer(results)
+    return write_document(
+        path,
+        "page.html",
+        title=title,
+        data=data,
+        subtitle=text("; ".join(dict.fromkeys(filter(None, map(_subtitle, results.values()))))),
+        reading=reading_section(
+            {name if len(results) > 1 else "": summarise(one) for name, one in results.items()}
+        ),
+        explorer=explorer_section(
+            heading="Layer by layer",
+            about=_about(results),
+            subjects="Result" if len(results) > 1 else "Model",
+            plain=_each(results, plain_table),
+        ),
+        limits=_each(results, limits_section),
+        figures=_figures(pictures),
+        origin=_each(results, origin_section),
+    )
+
+
+def _subtitle(result: SimilarityResult) -> str:
+    x, y = (result.model_name(side) for side in "xy")
+    models = x if x == y else f"{x} and {y}"
+    return f"{models} on {result.probe_name()}" if "models" in result.provenance else ""
+
+
+def _about(results: Mapping[str, SimilarityResult]) -> str:
+    timed = [_OVER_TRAINING] if any(map(is_trajectory, results.values())) else []
+    return " ".join([_CELLS, *timed, _HOW])
+
+
+def _each(
+    results: Mapping[str, SimilarityResult], section: Callable[[SimilarityResult], str]
+) -> str:
+    """The section of every result, under its name where there are several."""
+    if len(results) == 1:
+        return section(*results.values())
+    return "\n".join(named(name, section(result)) for name, result in results.items())
+
+
+def _figures(pictures: Mapping[str, Figure] | None) -> str:
+    if not pictures:
+        return ""
+    head = '<section id="figures" aria-labelledby="figures-h">\n<h2 id="figures-h">Figures</h2>'
+    return f"{head}\n{figures_section(pictures)}\n</section>"
