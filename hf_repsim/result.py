@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hf_repsim.schema import (
+    COLUMN_MEANINGS,
+    COLUMNS,
+    SCHEMA_VERSION,
+    check_schema_version,
+    column_kind,
+    plain_columns,
+)
 from hf_repsim.table import json_value, printable, text_table
 
 if TYPE_CHECKING:
@@ -19,36 +26,24 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
+    from hf_repsim.hub_push import Published
     from hf_repsim.moments import Moments
 
-SCHEMA_VERSION = 1
-
-# The kinds of the columns this version knows. A table may carry more (a training step, the ends of
-# an interval); every reader keeps what it does not know.
-COLUMNS: dict[str, type] = {
-    "measure": str,
-    "layer_x": str,
-    "layer_y": str,
-    "value": float,
-    "null": float,
-    "rank_x": int,
-    "rank_y": int,
-    "n_frames": int,
-    "n_utterances": int,
-    "note": str,
-}
-REQUIRED = ("measure", "layer_x", "layer_y", "value")
+__all__ = [
+    "COLUMNS",
+    "COLUMN_MEANINGS",
+    "SCHEMA_VERSION",
+    "SimilarityResult",
+    "check_schema_version",
+]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SimilarityResult:
     """Similarities of layer pairs: a row per (measure, layer_x, layer_y).
 
-    The columns: ``measure``, ``layer_x``, ``layer_y`` (names); ``value`` (1 for identical inputs;
-    nan where refused, see ``note``); ``null`` (expected were the layers unrelated and the frames
-    independent; nan where unknown); ``rank_x``, ``rank_y`` (dimensions kept, the CCA family; None
-    elsewhere); ``n_frames``, ``n_utterances`` (what the value rests on); ``note`` ("" or why the
-    value was flagged or refused). Only the first four are required, and more are kept as they are.
+    What the columns hold, ``COLUMN_MEANINGS`` says. Only measure, layer_x, layer_y and value are
+    required, and columns that this version does not know are kept as they are.
 
     Raises ValueError for a missing column, columns of different lengths, a value of the wrong
     kind, or provenance written by a newer version of the package.
@@ -61,8 +56,7 @@ class SimilarityResult:
     def __post_init__(self) -> None:
         """Check the table and turn it into lists of plain values."""
         check_schema_version(self.provenance)
-        _check_columns(self.columns)
-        plain = {name: _plain(name, values) for name, values in self.columns.items()}
+        plain = plain_columns(self.columns)
         object.__setattr__(self, "columns", plain)
         provenance = {"schema_version": SCHEMA_VERSION, **self.provenance}
         object.__setattr__(self, "provenance", provenance)
@@ -148,8 +142,15 @@ class SimilarityResult:
 
         arrow = {str: "string", float: "float64", int: "int64", bool: "bool"}
         features = {name: datasets.Value(arrow[self._kind(name)]) for name in self.columns}
-        info = datasets.DatasetInfo(description=repr(self), features=datasets.Features(features))
+        info = datasets.DatasetInfo(
+            description=self.description(), features=datasets.Features(features)
+        )
         return datasets.Dataset.from_dict(self.columns, features=info.features, info=info)
+
+    def description(self) -> str:
+        """What was compared, on what, by which measures, and what each column holds."""
+        known = [name for name in self.columns if name in COLUMN_MEANINGS]
+        return "\n".join([repr(self), "", *(f"{name}: {COLUMN_MEANINGS[name]}" for name in known)])
 
     def table(self, measure: str | None = None, *, width: int = 100) -> str:
         """Plain text for a terminal: a block per measure, layers of x down, layers of y across.
@@ -196,6 +197,12 @@ class SimilarityResult:
 
         return load_result(folder, moments=moments)
 
+    def push_to_hub(self, repo_id: str, **options: Any) -> Published:
+        """Publish the result as a dataset: see ``hf_repsim.hub.push_result``."""
+        from hf_repsim.hub import push_result
+
+        return push_result(self, repo_id, **options)
+
     def plot(self, kind: str = "heatmap", measure: str | Sequence[str] | None = None) -> Figure:
         """Draw the result, needs matplotlib: see ``hf_repsim.trajectory_plot.draw``."""
         from hf_repsim.trajectory_plot import draw
@@ -217,78 +224,7 @@ class SimilarityResult:
         return np.flatnonzero(self._cells[0] == self.measures.index(measure))
 
     def _kind(self, column: str) -> type:
-        return COLUMNS.get(column) or _kind_of(column, self.columns[column])
-
-
-def check_schema_version(provenance: Mapping[str, Any]) -> None:
-    """Raise ValueError unless this version of the package can read such a result."""
-    version = provenance.get("schema_version", SCHEMA_VERSION)
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ValueError(f"schema_version is {version!r}; it must be a whole number from 1")
-    if version > SCHEMA_VERSION:
-        raise ValueError(
-            f"the result has schema_version {version}, and this hf_repsim reads up to "
-            f"{SCHEMA_VERSION}; update it: pip install -U hf_repsim"
-        )
-
-
-def _check_columns(columns: Mapping[str, Sequence]) -> None:
-    missing = [name for name in REQUIRED if name not in columns]
-    if missing:
-        raise ValueError(f"the table has no column {', '.join(missing)}; it has {list(columns)}")
-    lengths = {name: len(values) for name, values in columns.items()}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(f"the columns differ in length: {lengths}")
-
-
-def _plain(name: str, values: Sequence) -> list:
-    """The values as plain Python: numpy and 0-d tensor numbers unwrapped, kinds checked."""
-    plain = [value.item() if hasattr(value, "item") else value for value in values]
-    kind = COLUMNS.get(name) or _kind_of(name, plain)
-    return [_CASTS[kind](name, value) for value in plain]
-
-
-def _kind_of(name: str, values: Sequence) -> type:
-    """The kind of a column that this version does not know, from what is in it."""
-    kinds = {type(value) for value in values if value is not None}
-    if kinds == {int, float}:
-        return float
-    if len(kinds) > 1 or not kinds <= {str, float, int, bool}:
-        names = ", ".join(sorted(kind.__name__ for kind in kinds))
-        raise ValueError(f"column {name!r} holds {names}; a column is str, float, int or bool")
-    return kinds.pop() if kinds else str
-
-
-def _text(name: str, value: object) -> str | None:
-    if value is None and name not in REQUIRED:
-        return "" if name in COLUMNS else None
-    if not isinstance(value, str):
-        raise ValueError(f"column {name!r} holds {value!r}; it needs text")
-    return str(value)
-
-
-def _real(name: str, value: object) -> float:
-    if value is None:
-        return math.nan
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise ValueError(f"column {name!r} holds {value!r}; it needs a number")
-    return float(value)
-
-
-def _whole(name: str, value: object) -> int | None:
-    if isinstance(value, float) and (math.isnan(value) or value.is_integer()):
-        return None if math.isnan(value) else int(value)
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-        raise ValueError(f"column {name!r} holds {value!r}; it needs a whole number")
-    return value
-
-
-_CASTS: dict[type, Callable[[str, object], object]] = {
-    str: _text,
-    float: _real,
-    int: _whole,
-    bool: lambda _, value: value,
-}
+        return column_kind(column, self.columns[column])
 
 
 def _mapping(value: object) -> Mapping:

@@ -166,7 +166,9 @@ def _write_files(result: SimilarityResult, folder: Path, tiles: list[str]) -> No
     # a file name that is not UTF-8 reaches Python as lone surrogates; \udcff is their JSON escape
     encoded = (provenance + "\n").encode("utf-8", "backslashreplace")
     (folder / PROVENANCE).write_bytes(encoded)
-    pyarrow.parquet.write_table(result.to_dataset().with_format("arrow")[:], folder / TABLE)
+    table = result.to_dataset().with_format("arrow")[:]
+    told = {**(table.schema.metadata or {}), b"description": result.description().encode()}
+    pyarrow.parquet.write_table(table.replace_schema_metadata(told), folder / TABLE)
     if result.moments is not None:
         save_moments(result.moments, folder)
     (folder / CARD).write_bytes(_card(result, tiles).encode("utf-8", "backslashreplace"))

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ MOMENTS = "moments.safetensors"
 PARTIAL = ".partial-"
 _TILE = re.compile(r"moments-(\d{1,4})-of-(\d{1,4})\.safetensors")
 _META = "hf_repsim_moments"
+_COPIED_AT_ONCE = 1 << 22
 
 
 def save_moments(
@@ -84,6 +86,11 @@ def find_tiles(folder: Path) -> list[Path]:
     return [folder / f"moments-{i + 1}-of-{n}.safetensors" for i in range(n)]
 
 
+def is_sums(name: str) -> bool:
+    """Whether a file of this name would hold sums, or a tile of them."""
+    return name == MOMENTS or _TILE.fullmatch(name) is not None
+
+
 def remove_tiles(folder: Path, *, but: int = 0) -> None:
     """Remove tiles, except those of which there are `but`."""
     for n, path in _tiles_of(folder):
@@ -118,6 +125,28 @@ def read_meta(path: Path) -> dict[str, Any]:
             return _meta(file.metadata(), path)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is not readable as safetensors: {error}") from error
+
+
+def copy_moments(
+    source: Path, target: Path, change: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Path:
+    """Where a file of sums is with a changed account (`Moments.meta`) of them: a copy, or itself.
+
+    `change` takes what `read_meta` gives. Where it changes nothing, nothing is copied. The sums are
+    not read, so that their size does not matter. Errors as for `read_meta`.
+    """
+    meta = read_meta(source)
+    changed = change(meta)
+    if changed == meta:
+        return source
+    with source.open("rb") as old, target.open("wb") as new:
+        header = json.loads(old.read(int.from_bytes(old.read(8), "little")))
+        header["__metadata__"][_META] = json.dumps(changed, sort_keys=True)
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8, and count from there
+        new.write(len(text).to_bytes(8, "little") + text)
+        shutil.copyfileobj(old, new, _COPIED_AT_ONCE)
+    return target
 
 
 def parsed_object(text: str | bytes, path: Path) -> dict[str, Any]:

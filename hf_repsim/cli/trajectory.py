@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from hf_repsim.probe import Probe
     from hf_repsim.result import SimilarityResult
 
+_CHECKPOINT = ("step", "epoch", "wer", "cer")
+_REFERENCES = ("final", "initial", "previous")
+
 
 @click.command(
     cls=Command,
@@ -105,28 +108,48 @@ def _report(result: SimilarityResult, output: Path, *, as_json: bool) -> None:
     if as_json:
         print_rows(result.rows(), as_json=True)
     else:
-        against, measure = result.provenance["against"], result.measures[0]
-        reference = next((name for name in against if name != "self"), None)
-        if reference:
-            click.echo(f"each layer with itself, {reference} checkpoint, by {measure}")
-        print_rows(_table(result, measure, reference), as_json=False)
+        click.echo(trajectory_text(result))
     click.echo(f"saved: {result.save(output, exist_ok=True)}", err=True)
 
 
+def trajectory_text(result: SimilarityResult) -> str:
+    """A row per checkpoint: its error rates, and by the first measure how alike each layer is.
+
+    It is compared with itself in the first reference that was asked for; where there is none but
+    the checkpoint itself, error rates are all that is shown.
+    """
+    from hf_repsim.table import aligned, printable
+
+    measure, asked = result.measures[0], result.provenance.get("against")
+    known = set(result.columns["against"])
+    order = asked if isinstance(asked, list) else (*_REFERENCES, *sorted(known))
+    order = [name for name in order if isinstance(name, str)]
+    reference = next((name for name in order if name in known and name != "self"), None)
+    rows = _table(result, measure, reference)
+    texts = [["-" if v is None else printable(str(v)) for v in row.values()] for row in rows]
+    text = aligned([[printable(name) for name in rows[0]], *texts])
+    if reference is None:
+        return text
+    title = f"each layer with itself, {reference} checkpoint, by {measure}"
+    return f"{printable(title)}\n{text}"
+
+
 def _table(result: SimilarityResult, measure: str, reference: str | None) -> list[dict[str, Any]]:
-    """A row per checkpoint: its error rates, and each layer with itself in the reference."""
-    names = ("measure", "against", "layer_x", "layer_y", "value", "step", "epoch", "wer", "cer")
-    shown = result.provenance["layers"] if reference else []
-    table: dict[int, dict[str, Any]] = {}
-    for row in zip(*(result.columns[name] for name in names), strict=True):
-        of, against, x, y, value, step, epoch, wer, cer = row
-        told = {"step": step, "epoch": _number(epoch, 2), "WER": _number(wer, 3)}
-        told |= {"CER": _number(cer, 3), **dict.fromkeys(shown)}
-        table.setdefault(step, told)
-        if of == measure and against == reference and x == y:
-            table[step][x] = _number(value, 3)
+    names = ("measure", "against", "layer_x", "layer_y", "value", "run", *_CHECKPOINT)
+    rows = list(zip(*(result.columns[name] for name in names), strict=True))
+    own = [row for row in rows if row[:2] == (measure, reference) and row[2] == row[3]]
+    shown = dict.fromkeys(row[2] for row in own)
+    has_runs = len(set(result.columns["run"])) > 1
+    table: dict[tuple, dict[str, Any]] = {}
+    for *_, run, step, epoch, wer, cer in rows:
+        told = {"run": run} if has_runs else {}
+        told |= {"step": step, "epoch": _number(epoch, 2), "WER": _number(wer, 3)}
+        table.setdefault((run, step), {**told, "CER": _number(cer, 3), **shown})
+    for _, _, layer, _, value, run, step, *_ in own:
+        table[run, step][layer] = _number(value, 3)
     return list(table.values())
 
 
-def _number(value: float, decimals: int) -> str | None:
-    return None if math.isnan(value) else f"{value:.{decimals}f}"
+def _number(value: object, decimals: int) -> str | None:
+    is_known = isinstance(value, int | float) and not math.isnan(value)
+    return f"{value:.{decimals}f}" if is_known else None

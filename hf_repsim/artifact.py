@@ -1,0 +1,183 @@
+"""What is published of a result: its key, and a folder with its table, sums, pictures and page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_repsim.cells import has_one_value_a_cell, is_trajectory
+from hf_repsim.machine_paths import without_machine_paths, without_paths
+from hf_repsim.result import SimilarityResult
+from hf_repsim.storage import CARD, load_result, save_moments, save_result
+from hf_repsim.tiles import MOMENTS, copy_moments, find_tiles
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from hf_repsim.moments import Moments
+
+KEY = re.compile(r"\d{8}_[0-9a-f]{8}")
+RESULTS = "results"  # the folder of a repository that has a folder per key
+PAGE = "report.html"
+SUMS_LIMIT = 256 * 2**20  # bytes of sums that are published unasked
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_DPI = 160
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A result as it will be published."""
+
+    key: str
+    result: SimilarityResult  # without sums and without paths of this machine
+    files: dict[str, Path]  # name in the repository's folder of this key -> where it lies now
+    notes: tuple[str, ...]  # what the one who publishes should know
+
+
+def result_key(result: SimilarityResult) -> str:
+    """`DATE_HASH`: the day it was created, and 8 digits of SHA-256 over table and provenance.
+
+    The same result has the same key wherever it is, and keys sort by date. Where the provenance
+    has no date, it is 00000000. Raises ValueError for provenance that could not be saved.
+    """
+    # which sums lie beside it is no part of a result
+    told = {name: value for name, value in result.provenance.items() if name != "sums"}
+    try:
+        told = json.loads(json.dumps(told))  # what would be read back: names of entries are text
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"a result of such provenance has no key: {error}") from error
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for name in sorted(result.columns):
+        digest.update(json.dumps([name, result.columns[name]]).encode())
+    text = digest.hexdigest()
+    # to some readers of YAML 20261122_12345678 and 20261122_1e234567 are numbers; a key is a name
+    windows = (text[i : i + 8] for i in range(len(text) - 7))
+    return f"{_day(result)}_{next(w for w in windows if re.search('[abcdf]', w))}"
+
+
+def _day(result: SimilarityResult) -> str:
+    created = re.match(r"(\d{4})-(\d{2})-(\d{2})", str(result.provenance.get("created")))
+    return "".join(created.groups()) if created else "00000000"
+
+
+def stage(
+    result: SimilarityResult | str | Path, folder: Path, *, sums: bool | None = None
+) -> Staged:
+    """Put what is published of a result into an empty folder; large sums are left where they are.
+
+    Args:
+        result: in hand, or the folder it was saved to, where its sums may lie in tiles.
+        folder: for the files.
+        sums: publish the sums; None: if they are not larger than `SUMS_LIMIT`.
+
+    Raises:
+        ValueError: sums are asked for, and there are none.
+        ImportError: matplotlib, which draws the pictures, is missing.
+        FileNotFoundError, ValueError: as `load_result`.
+    """
+    source = None if isinstance(result, SimilarityResult) else Path(result).expanduser()
+    if source is not None:
+        result = load_result(source, moments=False)
+    clean, replaced = without_machine_paths(result)
+    notes = [f"published as {short!r}: {path}" for path, short in replaced.items()]
+    folder.mkdir(exist_ok=True)
+    if source is None:
+        files, note = _sums_in_hand(result.moments, folder, sums)
+    else:
+        files, note = _sums_in_folder(source, folder, sums)
+    told = {name: value for name, value in clean.provenance.items() if name != "sums"}
+    tiles = [name for name in files if name != MOMENTS]
+    clean = SimilarityResult(clean.columns, told | ({"sums": tiles} if tiles else {}))
+    saved = save_result(clean, folder / "saved")
+    (saved / CARD).unlink()  # the repository has one card for all of its results
+    for name, figure in _figures(clean):
+        _save(figure, saved / f"{name}.png")
+    _write_page(clean, saved / PAGE)
+    files |= {path.name: path for path in sorted(saved.iterdir())}
+    return Staged(result_key(clean), clean, files, (*notes, *note))
+
+
+def _sums_in_hand(
+    moments: Moments | None, folder: Path, sums: bool | None
+) -> tuple[dict[str, Path], list[str]]:
+    if sums is False or moments is None:
+        _refuse_missing(sums, "the result has no sums")
+        return {}, []
+    n_bytes = sum(tensor.nbytes for tensor in moments.state_dict().values())
+    if sums is None and n_bytes > SUMS_LIMIT:
+        return {}, [_left_out(n_bytes)]
+    told = moments.provenance
+    moments.provenance = without_paths(told, {})
+    try:
+        return {MOMENTS: save_moments(moments, folder)}, []
+    finally:
+        moments.provenance = told
+
+
+def _sums_in_folder(
+    source: Path, folder: Path, sums: bool | None
+) -> tuple[dict[str, Path], list[str]]:
+    files = find_tiles(source) or [source / MOMENTS]
+    if sums is False or not all(file.is_file() for file in files):
+        _refuse_missing(sums, f"{source} has no sums")
+        return {}, []
+    n_bytes = sum(file.stat().st_size for file in files)
+    if sums is None and n_bytes > SUMS_LIMIT:
+        return {}, [_left_out(n_bytes)]
+    return {file.name: copy_moments(file, folder / file.name, _clean_account) for file in files}, []
+
+
+def _clean_account(meta: dict[str, Any]) -> dict[str, Any]:
+    return meta | {"provenance": without_paths(meta.get("provenance") or {}, {})}
+
+
+def _refuse_missing(sums: bool | None, what: str) -> None:
+    if sums:
+        raise ValueError(
+            f"{what} to publish; they are kept by a run without --no-sums, or publish the table "
+            "alone (sums=False, --no-sums)"
+        )
+
+
+def _left_out(n_bytes: int) -> str:
+    return (
+        f"the sums, {n_bytes / 2**20:,.0f} MiB, are left out; --sums (sums=True) publishes them "
+        f"also where they are larger than {SUMS_LIMIT // 2**20} MiB"
+    )
+
+
+def _figures(result: SimilarityResult) -> Iterator[tuple[str, Figure]]:
+    """A heatmap per measure; of a trajectory the figures that fit it, by its first measure."""
+    if is_trajectory(result):
+        from hf_repsim.trajectory_plot import TRAJECTORY_FIGURES
+
+        for kind, draw in TRAJECTORY_FIGURES.items():
+            try:
+                yield kind, draw(result, None)
+            except ValueError:  # a figure says so of a trajectory that it does not fit
+                continue
+    elif has_one_value_a_cell(result):
+        from hf_repsim.plot import heatmap
+
+        for i, measure in enumerate(result.measures):
+            name = measure if _SAFE_NAME.fullmatch(measure) else f"measure-{i + 1}"
+            yield name, heatmap(result, measure)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    from hf_repsim.plot import save_figure
+
+    save_figure(figure, path, dpi=_DPI)
+
+
+def _write_page(result: SimilarityResult, path: Path) -> None:
+    from hf_repsim.report.page import write_page
+
+    title = f"{result.model_name('x')} and {result.model_name('y')}"
+    write_page({title: result}, path, title=f"Layer similarities of {title}")

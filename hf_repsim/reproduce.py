@@ -1,0 +1,112 @@
+"""The command that makes a result, from its provenance."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hf_repsim.table import printable
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_PROGRAM = "hf-repsim"
+_LINE = 88
+# what a shell would not take for a part of a word: a command of a stranger may hold anything
+_NOT_PLAIN = re.compile(r"[;&|<>`$\\\n]")
+
+
+def commands(provenance: Mapping[str, Any], measures: Sequence[str]) -> list[str]:
+    """Commands that make such a result; none where the provenance does not tell.
+
+    Words are quoted for a shell, and no name can pass for an option. A command that the provenance
+    itself names is taken if it is one of this program and nothing else.
+    """
+    given = provenance.get("command")
+    if isinstance(given, str) and (command := _plain(given)):
+        return [command]
+    parts = provenance.get("parts")
+    if isinstance(parts, list):
+        found = [_command(part, measures) for part in parts if isinstance(part, Mapping)]
+    else:
+        found = [_command(provenance, measures)]
+    return list(dict.fromkeys(filter(None, found)))
+
+
+def _plain(command: str) -> str:
+    command = command.replace("\\\n", " ").strip()
+    is_ours = re.match(rf"{_PROGRAM} [a-z]", command) and not _NOT_PLAIN.search(command)
+    return printable(" ".join(command.split())) if is_ours else ""
+
+
+def _command(told: Mapping[str, Any], measures: Sequence[str]) -> str:
+    models = told.get("models")
+    sides = [_mapping(_mapping(models).get(side)) for side in "xy"]
+    names = [_at(side.get("name"), side.get("revision")) for side in sides]
+    pairs, probe = told.get("pairs"), _mapping(told.get("probe"))
+    was_in_python = probe.get("kind") == "in hand" or not isinstance(pairs, str | None)
+    if was_in_python or not all(names):
+        return ""
+    if "run" in told:
+        words = ["trajectory", sides[0]["name"], *_probe(probe)]
+        words += _many("against", told.get("against"))
+    else:
+        words = ["compare", *(names[:1] if sides[0] == sides[1] else names), *_probe(probe)]
+        words += _one("pairs", pairs if pairs != "all" else None)
+        words += _many("layer", told.get("layers"))
+        words += _one("frames-per-utterance", told.get("frames_per_utterance"))
+        precision = sides[0].get("precision")
+        words += _one("precision", precision if precision != "fp32" else None)
+    words += [*_many("measure", measures), "-o", "result"]
+    return _folded([_PROGRAM, *(shlex.quote(printable(word)) for word in words)])
+
+
+def _at(name: object, revision: object) -> str:
+    """NAME@COMMIT, or the name alone where the revision is no commit of the Hub."""
+    if not isinstance(name, str) or not name or name.startswith("-"):
+        return ""
+    at_commit = isinstance(revision, str) and _COMMIT.fullmatch(revision)
+    return f"{name}@{revision}" if at_commit else name
+
+
+def _probe(probe: Mapping) -> list[str]:
+    words = _one("max-utterances", probe.get("max_utterances"))
+    words += _one("max-seconds", probe.get("max_seconds"))
+    name, kind = _at(probe.get("dataset"), probe.get("revision")), probe.get("kind")
+    if not name or kind == "embedded":
+        return words
+    parts = [str(probe.get(part) or "") for part in ("config", "split")]
+    if kind == "files" or not any(parts):
+        parts = []  # plain files are a split "train" to `datasets`, whatever they hold
+    return [*_one("probe", ":".join([name, *parts])), *words]
+
+
+def _one(option: str, value: object) -> list[str]:
+    is_simple = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    if not is_simple or str(value).startswith("-"):
+        return []
+    return [f"--{option}", f"{value:g}" if isinstance(value, float) else str(value)]
+
+
+def _many(option: str, values: object) -> list[str]:
+    values = values if isinstance(values, (list, tuple)) else []
+    return [word for value in values for word in _one(option, value)]
+
+
+def _folded(words: Sequence[str]) -> str:
+    """Words on lines that fit a page, an option with its value on one line."""
+    chunks: list[list[str]] = []
+    for word in words:
+        is_value = chunks and len(chunks[-1]) == 1 and chunks[-1][0].startswith("-")
+        chunks = [*chunks[:-1], [*chunks[-1], word]] if is_value else [*chunks, [word]]
+    lines: list[str] = []
+    for chunk in map(" ".join, chunks):
+        if lines and len(lines[-1]) + 1 + len(chunk) <= _LINE:
+            lines[-1] += f" {chunk}"
+        else:
+            lines.append(f"    {chunk}" if lines else chunk)
+    return " \\\n".join(lines)
+
+
+def _mapping(value: object) -> Mapping:
+    return value if isinstance(value, Mapping) else {}

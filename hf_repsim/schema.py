@@ -1,0 +1,130 @@
+"""The columns of a result: their kinds, what they mean, and the check of what comes in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+# The kinds of the columns this version knows. A table may carry more (a training step, the ends of
+# an interval); every reader keeps what it does not know.
+COLUMNS: dict[str, type] = {
+    "measure": str,
+    "layer_x": str,
+    "layer_y": str,
+    "value": float,
+    "null": float,
+    "rank_x": int,
+    "rank_y": int,
+    "n_frames": int,
+    "n_utterances": int,
+    "note": str,
+}
+REQUIRED = ("measure", "layer_x", "layer_y", "value")
+
+# Also of columns that only some results have.
+COLUMN_MEANINGS: dict[str, str] = {
+    "measure": "name of the similarity measure, as hf-repsim measures lists them",
+    "layer_x": "layer of the first model",
+    "layer_y": "layer of the second model, or of the same one",
+    "value": "the similarity: 1 for identical inputs; NaN where refused, see note",
+    "null": "value expected were the layers unrelated and the frames independent; NaN where "
+    "unknown. Frames of speech depend on each other, so unrelated layers give more",
+    "rank_x": "dimensions of layer_x that entered (CCA family; else empty)",
+    "rank_y": "dimensions of layer_y that entered (CCA family; else empty)",
+    "n_frames": "frames the value rests on",
+    "n_utterances": "utterances the value rests on; these, not the frames, are independent",
+    "note": "empty, or why the value was flagged or refused",
+    "low": "lower end of an interval for the value",
+    "high": "upper end of an interval for the value",
+    "run": "label of the training run",
+    "encoder": "kind of recogniser",
+    "variant": "what was changed about it; empty for the recogniser as it is",
+    "seed": "training seed; the unit of independence of claims about training",
+    "step": "updates before the checkpoint of layer_x",
+    "epoch": "the same in passes over the training data",
+    "wer": "word error rate of that checkpoint, as a fraction; NaN where not measured",
+    "cer": "character error rate of that checkpoint, as a fraction; NaN where not measured",
+    "against": "what layer_y is of: the final, initial or previous checkpoint, the same one "
+    "(self), or another run (run:LABEL)",
+}
+
+
+def check_schema_version(provenance: Mapping[str, Any]) -> None:
+    """Raise ValueError unless this version of the package can read such a result."""
+    version = provenance.get("schema_version", SCHEMA_VERSION)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ValueError(f"schema_version is {version!r}; it must be a whole number from 1")
+    if version > SCHEMA_VERSION:
+        raise ValueError(
+            f"the result has schema_version {version}, and this hf_repsim reads up to "
+            f"{SCHEMA_VERSION}; update it: pip install -U hf_repsim"
+        )
+
+
+def plain_columns(columns: Mapping[str, Sequence]) -> dict[str, list]:
+    """The table as lists of plain Python values: numpy and 0-d tensor numbers unwrapped.
+
+    Raises ValueError for a missing column, columns of different lengths, or a value of the wrong
+    kind.
+    """
+    missing = [name for name in REQUIRED if name not in columns]
+    if missing:
+        raise ValueError(f"the table has no column {', '.join(missing)}; it has {list(columns)}")
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"the columns differ in length: {lengths}")
+    return {name: _plain(name, values) for name, values in columns.items()}
+
+
+def column_kind(name: str, values: Sequence) -> type:
+    """The kind of a column: known, or of one that this version does not know, what is in it."""
+    if name in COLUMNS:
+        return COLUMNS[name]
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int, float}:
+        return float
+    if len(kinds) > 1 or not kinds <= {str, float, int, bool}:
+        names = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise ValueError(f"column {name!r} holds {names}; a column is str, float, int or bool")
+    return kinds.pop() if kinds else str
+
+
+def _plain(name: str, values: Sequence) -> list:
+    plain = [value.item() if hasattr(value, "item") else value for value in values]
+    cast = _CASTS[column_kind(name, plain)]
+    return [cast(name, value) for value in plain]
+
+
+def _text(name: str, value: object) -> str | None:
+    if value is None and name not in REQUIRED:
+        return "" if name in COLUMNS else None
+    if not isinstance(value, str):
+        raise ValueError(f"column {name!r} holds {value!r}; it needs text")
+    return str(value)
+
+
+def _real(name: str, value: object) -> float:
+    if value is None:
+        return math.nan
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValueError(f"column {name!r} holds {value!r}; it needs a number")
+    return float(value)
+
+
+def _whole(name: str, value: object) -> int | None:
+    if isinstance(value, float) and (math.isnan(value) or value.is_integer()):
+        return None if math.isnan(value) else int(value)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+        raise ValueError(f"column {name!r} holds {value!r}; it needs a whole number")
+    return value
+
+
+_CASTS: dict[type, Callable[[str, object], object]] = {
+    str: _text,
+    float: _real,
+    int: _whole,
+    bool: lambda _, value: value,
+}

@@ -1,0 +1,153 @@
+"""What is published of a result: a key of its own, its files, and nothing of this machine."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+
+import pytest
+from safetensors import safe_open
+from small_results import DAY, a_result, same_sums, sums
+from trajectories import experiment
+
+from hf_repsim import artifact
+from hf_repsim.artifact import KEY, result_key, stage
+from hf_repsim.storage import load_result, load_tiles, save_moments, save_result
+from hf_repsim.tiles import read_moments
+
+FILES = ["linear_cka.png", "provenance.json", "report.html", "similarity.parquet", "svcca.png"]
+HERE = "/home/someone/models/w2v"
+
+
+@pytest.fixture
+def staged(tmp_path):
+    return stage(a_result(moments=sums()), tmp_path / "staged")
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A folder whose sums lie in two tiles and tell of a path."""
+    folder = save_result(a_result(HERE), tmp_path / "saved")
+    for tile in range(2):
+        save_moments(sums(tile, models={"x": {"name": HERE}}), folder, part=(tile, 2))
+    return folder
+
+
+def test_a_result_has_one_key_wherever_it_is(tmp_path):
+    result = a_result(seconds={10: 1.5, 2: (1, 2)}, moments=sums())
+    key = result_key(result)
+    assert KEY.fullmatch(key) and key.startswith("20261122_")
+    assert result_key(load_result(save_result(result, tmp_path / "r"))) == key
+    assert result_key(a_result(seconds={"2": [1, 2], "10": 1.5}, sums=["a"])) == key
+
+
+@pytest.mark.parametrize("other", [{"value": 0.5 + 1e-15}, {"x": "org/three"}, {"value": math.nan}])
+def test_another_result_has_another_key(other):
+    assert result_key(a_result(**other)) != result_key(a_result())
+
+
+def test_keys_sort_by_day_and_an_unknown_day_comes_first():
+    days = [None, "2025-12-31T23:00:00+00:00", f"{DAY}T00:00:00+00:00"]
+    keys = [result_key(a_result(created=day)) for day in days]
+    assert keys == sorted(keys) and keys[0].startswith("00000000_")
+
+
+def test_no_reader_of_yaml_takes_a_key_for_a_number():
+    keys = [result_key(a_result(value=i / 1000)) for i in range(200)]
+    assert not [key for key in keys if re.fullmatch(r"[0-9_]+(e[0-9]+)?", key)]
+
+
+def test_provenance_that_is_no_json_has_no_key():
+    with pytest.raises(ValueError, match="of such provenance has no key: "):
+        result_key(a_result(odd={1, 2}))
+
+
+def test_what_is_published_is_the_result_its_sums_a_picture_per_measure_and_a_page(staged):
+    assert sorted(staged.files) == sorted([*FILES, "moments.safetensors"])
+    table = load_result(staged.files["similarity.parquet"].parent)
+    assert table.rows() == a_result().rows() and table.provenance == a_result().provenance
+    assert same_sums(read_moments(staged.files["moments.safetensors"]), sums())
+    assert staged.files["svcca.png"].read_bytes().startswith(b"\x89PNG")
+    assert "svcca" in staged.files["report.html"].read_text("utf-8")
+    assert staged.key == result_key(a_result()) and staged.notes == ()
+
+
+def test_nothing_of_this_machine_is_published_and_the_original_stays(saved, tmp_path):
+    staged = stage(str(saved), tmp_path / "staged")
+    texts = [path.read_bytes() for name, path in staged.files.items() if not name.endswith(".png")]
+    assert not [text for text in texts if b"someone" in text]
+    assert load_result(staged.files["provenance.json"].parent).model_name("x") == "w2v"
+    assert staged.notes == (f"published as 'w2v': {HERE}",)
+    assert load_result(saved).model_name("x") == HERE
+    assert [one.provenance["models"]["x"]["name"] for one in load_tiles(saved)] == [HERE] * 2
+
+
+def test_sums_in_hand_tell_nothing_of_this_machine_either(tmp_path):
+    moments = sums(models={"x": {"name": HERE}})
+    file = stage(a_result(moments=moments), tmp_path / "staged").files["moments.safetensors"]
+    assert b"someone" not in file.read_bytes() and b"w2v" in file.read_bytes()
+    assert moments.provenance == {"models": {"x": {"name": HERE}}}
+
+
+def test_sums_keep_every_bit_when_their_account_is_changed(saved, tmp_path):
+    files = stage(saved, tmp_path / "staged").files
+    tiles = [name for name in files if name.startswith("moments")]
+    assert tiles == ["moments-1-of-2.safetensors", "moments-2-of-2.safetensors"]
+    assert all(same_sums(read_moments(files[name]), sums(i)) for i, name in enumerate(tiles))
+    assert (
+        int.from_bytes(files[tiles[0]].read_bytes()[:8], "little") % 8 == 0
+    )  # tensors are aligned
+    with safe_open(files[tiles[0]], "pt") as file:
+        assert json.loads(file.metadata()["hf_repsim_moments"])["provenance"] == {
+            "models": {"x": {"name": "w2v"}}
+        }
+    assert json.loads(files["provenance.json"].read_text())["sums"] == tiles
+
+
+def test_sums_without_a_path_are_published_from_where_they_are(tmp_path):
+    folder = save_result(a_result(moments=sums()), tmp_path / "saved")
+    files = stage(folder, tmp_path / "staged").files
+    assert files["moments.safetensors"] == folder / "moments.safetensors"
+
+
+@pytest.mark.parametrize("in_hand", [True, False])
+def test_large_sums_are_published_when_they_are_asked_for(tmp_path, monkeypatch, in_hand):
+    result = a_result(moments=sums())
+    given = result if in_hand else save_result(result, tmp_path / "saved")
+    monkeypatch.setattr(artifact, "SUMS_LIMIT", 100)
+    unasked = stage(given, tmp_path / "a")
+    assert sorted(unasked.files) == FILES
+    assert "MiB, are left out; --sums" in unasked.notes[0]
+    assert "moments.safetensors" in stage(given, tmp_path / "b", sums=True).files
+    monkeypatch.setattr(artifact, "SUMS_LIMIT", 2**20)
+    assert sorted(stage(given, tmp_path / "c", sums=False).files) == FILES
+
+
+@pytest.mark.parametrize("in_hand", [True, False])
+def test_sums_that_are_not_there_cannot_be_published(tmp_path, in_hand):
+    given = a_result() if in_hand else save_result(a_result(), tmp_path / "saved")
+    with pytest.raises(ValueError, match=r"has no sums to publish; .*--no-sums"):
+        stage(given, tmp_path / "staged", sums=True)
+
+
+def test_a_measure_of_any_name_has_a_picture_of_a_safe_one(tmp_path):
+    staged = stage(a_result(measures=("../x", "a b", "cka")), tmp_path / "staged")
+    pictures = [name for name in staged.files if name.endswith(".png")]
+    assert sorted(pictures) == ["cka.png", "measure-1.png", "measure-2.png"]
+
+
+def test_several_values_of_a_pair_have_no_heatmap_and_are_published_all_the_same(tmp_path):
+    columns = {name: values * 2 for name, values in a_result().columns.items()}
+    columns |= {"level": [1] * 8 + [2] * 8}
+    staged = stage(type(a_result())(columns, {}), tmp_path / "staged")
+    assert not [name for name in staged.files if name.endswith(".png")]
+    assert "similarity.parquet" in staged.files
+
+
+@pytest.mark.slow
+def test_a_trajectory_has_the_figures_that_fit_it(tmp_path):
+    result = experiment(("cnn",), (0,))
+    pictures = {n for n in stage(result, tmp_path / "staged").files if n.endswith(".png")}
+    assert {"change.png", "convergence.png", "error.png"} <= pictures
+    assert "variants.png" not in pictures
