@@ -51,7 +51,7 @@ class Run:
             raise FileNotFoundError(f"there is no folder {run.folder}")
         if not run._steps:
             raise FileNotFoundError(
-                f"{run.folder} is no run: it has no folder checkpoint-STEP with a config.json"
+                f"{run.folder} is no run: it lacks a folder checkpoint-STEP with a config.json"
             )
         _ = run.record
         return run

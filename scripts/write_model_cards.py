@@ -14,27 +14,36 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCardData
+from huggingface_hub import ModelCardData
+
+from hf_repsim.model_phrases import (
+    KINDS,
+    TASK,
+    Record,
+    amount,
+    evaluations,
+    held_out,
+    hours,
+    left_out,
+    measured,
+    of_speakers,
+    percent,
+    recipe,
+    table,
+    versions,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
 CARDS = ROOT / "model_cards"
 TEMPLATE = Path(__file__).with_name("model_card.md")
 NEEDED = ("title", "data", "command", "runs")
-KINDS = {
-    "cnn": "A convolutional network",
-    "lstm": "A bidirectional LSTM over convolutions",
-    "transformer": "A Transformer (the encoder of Speech2Text)",
-    "wav2vec2": "A wav2vec 2.0 encoder, not pretrained,",
-}
 HUB = "https://huggingface.co/datasets/"
-
-Record = Mapping[str, Any]
 
 
 def stored(folder: Path = RESULTS) -> list[Path]:
@@ -91,11 +100,9 @@ def render(name: str, runs: Sequence[Record], result: Record, source: str) -> st
         left_out=left_out(first["data"]),
         recipe=recipe(first),
         command=result["command"],
-        versions=", ".join(f"{lib} {v}" for lib, v in first["versions"].items()),
+        versions=versions(first),
         hours=hours(train["seconds"]),
-        of_speakers=f" of {counted(train['n_speakers'], 'speaker')}"
-        if train.get("n_speakers")
-        else "",
+        of_speakers=of_speakers(train),
         weights=weights_licence(result["data"]),
         licence=result["data"]["licence"],
     )
@@ -103,34 +110,24 @@ def render(name: str, runs: Sequence[Record], result: Record, source: str) -> st
 
 def metadata(name: str, runs: Sequence[Record], data: Record) -> str:
     """What the Hub reads, as YAML; error rates are means over seeds, in per cent."""
-    heard = runs[0]["data"]["eval"]
     url = data.get("url") or ""
     on_hub = url.removeprefix(HUB).strip("/") if url.startswith(HUB) else None
-    rates = {metric: mean_rate(runs, metric) for metric in ("wer", "cer")}
-    evaluations = [
-        EvalResult(
-            task_type="automatic-speech-recognition",
-            dataset_type=on_hub or heard["dataset"],
-            dataset_name=f"{data['name']}, what was held out",
-            dataset_config=heard.get("config"),
-            dataset_split=heard.get("split"),
-            metric_type=metric,
-            metric_name=f"{metric.upper()}, %, mean over seeds",
-            metric_value=round(100 * rate, 1),
-        )
-        for metric, rate in rates.items()
-        if math.isfinite(rate)
-    ]
+    evaluated = evaluations(
+        {metric: mean_rate(runs, metric) for metric in ("wer", "cer")},
+        runs[0]["data"]["eval"],
+        data={"name": f"{data['name']}, what was held out", "hub": on_hub},
+        note=", mean over seeds",
+    )
     return ModelCardData(
         language="en",
         license=weights_licence(data),
         library_name="transformers",
-        pipeline_tag="automatic-speech-recognition",
+        pipeline_tag=TASK,
         tags=["ctc", "hf_repsim", runs[0]["encoder"]],
         datasets=[on_hub] if on_hub else None,
         metrics=["wer", "cer"],
         model_name=name,
-        eval_results=evaluations or None,
+        eval_results=evaluated or None,
     ).to_yaml()
 
 
@@ -145,11 +142,6 @@ def mean_rate(runs: Sequence[Record], metric: str) -> float:
     return sum(rates) / len(rates) if rates else math.nan
 
 
-def measured(rate: float | None) -> bool:
-    """Whether a rate is a number."""
-    return rate is not None and math.isfinite(rate)
-
-
 def error_rows(runs: Sequence[Record]) -> Iterator[tuple[object, ...]]:
     """A row per seed, and their mean."""
     yield "seed", "WER (%)", "CER (%)", "parameters", "last step", "training (minutes)"
@@ -161,74 +153,15 @@ def error_rows(runs: Sequence[Record]) -> Iterator[tuple[object, ...]]:
     yield "mean", *(percent(mean_rate(runs, metric)) for metric in ("wer", "cer")), "", "", ""
 
 
-def percent(rate: float | None) -> str:
-    """A rate in per cent, or that nobody measured it."""
-    return f"{100 * rate:.1f}" if measured(rate) else "not measured"
-
-
-def table(rows: Iterator[tuple[object, ...]] | Sequence[tuple[object, ...]]) -> str:
-    """Rows as a table of Markdown, the first one as its head."""
-    lines = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * (lines[0].count("|") - 1), *lines[1:]])
-
-
 def widths(run: Record) -> list[tuple[str, int]]:
     """Names and numbers of features of the layers."""
     return [(layer["layer"], layer["features"]) for layer in run["layers"]]
-
-
-def amount(part: Record) -> str:
-    """A split in words: its name, utterances, hours, speakers."""
-    name = ":".join(part[key] for key in ("dataset", "config", "split") if part.get(key))
-    revision = f" at revision {part['revision']}" if part.get("revision") else ""
-    speakers = [counted(part["n_speakers"], "speaker")] if part.get("n_speakers") else []
-    said = [counted(part["n_utterances"], "utterance"), hours(part["seconds"]), *speakers]
-    return f"`{name}`{revision} ({', '.join(said)})"
-
-
-def counted(n: int, noun: str) -> str:
-    """A number of things."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
-
-
-def hours(seconds: float) -> str:
-    """A length in hours, or in minutes where it is short."""
-    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
-
-
-def held_out(train: Record, heard: Record) -> str:
-    """Whether the speakers it is measured on are among those it learnt from."""
-    learnt, tested = (set(part.get("speakers") or ()) for part in (train, heard))
-    if not learnt or not tested:
-        return "Whether these speakers were heard in training is not known."
-    both = len(learnt & tested)
-    were = f"{both} of these speakers were" if both else "None of these speakers was"
-    return f"{were} heard in training."
-
-
-def left_out(data: Record) -> str:
-    """How many utterances could not be learnt from."""
-    n = len(data.get("left_out") or ())
-    return f"left out: {counted(n, 'utterance')}" if n else "no utterance was left out"
 
 
 def data_line(data: Record) -> str:
     """Name, licence and address of the data."""
     where = f", {data['url']}" if data.get("url") else ""
     return f"{data['name']} (licence: {data['licence']}{where})"
-
-
-def recipe(run: Record) -> str:
-    """How it was trained, from what the run was asked for."""
-    asked = run["arguments"]
-    length = (
-        f"{asked['max_steps']} updates" if asked.get("max_steps") else f"{asked['epochs']} epochs"
-    )
-    masked = "with" if asked["spec_augment"] else "without"
-    return (
-        f"{length} of AdamW over batches of {asked['batch_seconds']:g} seconds of audio, learning "
-        f"rate up to {asked['learning_rate']:g},\n{masked} SpecAugment, in {asked['dtype']}."
-    )
 
 
 def use(run: Record) -> str:

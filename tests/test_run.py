@@ -72,7 +72,7 @@ def test_a_run_is_called_what_it_was_trained_as_else_what_its_folder_is_called(f
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         Run.open(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match="is no run: it has no folder checkpoint-STEP"):
+    with pytest.raises(FileNotFoundError, match="is no run: it lacks a folder checkpoint-STEP"):
         Run.open(tmp_path)
 
 

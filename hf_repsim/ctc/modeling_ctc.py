@@ -81,6 +81,14 @@ class CtcPreTrainedModel(PreTrainedModel):
     input_modalities = "audio"
     supports_gradient_checkpointing = True
 
+    def save_pretrained(self, save_directory: str, *given: object, **options: object) -> None:
+        """Save the model, so that elsewhere AutoModel too finds its class in the code beside it."""
+        base = type(self.base_model)
+        home = base.__module__.rpartition(".")[2]
+        named = getattr(self.config, "auto_map", None) or {}
+        self.config.auto_map = {**named, "AutoModel": f"{home}.{base.__name__}"}
+        super().save_pretrained(save_directory, *given, **options)
+
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, LogMel):
