@@ -46,13 +46,14 @@ def heatmap(
     measure: str | Sequence[str] | None = None,
     *,
     limits: tuple[float, float] | None = None,
+    colours: str = _COLOURS,
 ) -> Figure:
     """Layers of x (rows, the first at the bottom) against layers of y (columns), in colour.
 
     A panel per measure, all of them where ``measure`` is None, on one colour scale: ``limits``, or
-    0 to 1, or wider where values are. Values are printed where cells have room; refused pairs are
-    hatched, and pairs that were not asked for blank. Raises ValueError for an unknown measure and
-    for a result without rows.
+    0 to 1, or wider where values are. ``colours`` names a colour map of matplotlib.
+    Values are printed where cells have room; refused pairs are hatched, and pairs that were not
+    asked for blank. Raises ValueError for an unknown measure and for a result without rows.
     """
     panels = [_Panel.of(result, name) for name in _measures(result, measure)]
     rows, columns = (list(map(_layer, names)) for names in (result.layers_x, result.layers_y))
@@ -72,13 +73,13 @@ def heatmap(
         )
         for i, panel in enumerate(panels):
             axes = sheet.axes(i)
-            _draw_cells(axes, panel, norm, cell=cell)
+            _draw_cells(axes, panel, norm, cell=cell, colours=colours)
             _name_axes(result, sheet, i, axes=axes, size=name_size)
             if len(panels) > 1:
                 title = cut(measure_label(panel.measure), _LABEL, sheet.panel[0])
                 axes.set_title(title, fontsize=_LABEL, pad=4)
         label = "similarity" if len(panels) > 1 else measure_label(panels[0].measure)
-        _draw_colour_bar(sheet, norm, label)
+        _draw_colour_bar(sheet, ScalarMappable(norm, colours), label)
     return sheet.figure
 
 
@@ -213,14 +214,14 @@ def _name_axes(result: SimilarityResult, sheet: Sheet, i: int, *, axes: Axes, si
     axes.tick_params(axis="x", rotation=90)
 
 
-def _draw_cells(axes: Axes, panel: _Panel, norm: Normalize, *, cell: float) -> None:
+def _draw_cells(axes: Axes, panel: _Panel, norm: Normalize, *, cell: float, colours: str) -> None:
     n_x, n_y = panel.values.shape
     image = axes.pcolormesh(
         np.arange(n_y + 1) - 0.5,
         np.arange(n_x + 1) - 0.5,
         np.ma.masked_invalid(panel.values),
         norm=norm,
-        cmap=_COLOURS,
+        cmap=colours,
     )
     squares = [Rectangle((j - 0.5, i - 0.5), 1, 1) for i, j in np.argwhere(panel.refused)]
     hatched = PatchCollection(
@@ -239,9 +240,9 @@ def _draw_cells(axes: Axes, panel: _Panel, norm: Normalize, *, cell: float) -> N
         axes.text(j, i, text, ha="center", va="center", fontsize=size, color=colour)
 
 
-def _draw_colour_bar(sheet: Sheet, norm: Normalize, label: str) -> None:
+def _draw_colour_bar(sheet: Sheet, colours: ScalarMappable, label: str) -> None:
     axes = sheet.beside(pad=0.1, width=0.11)
-    bar = sheet.figure.colorbar(ScalarMappable(norm, _COLOURS), cax=axes)
+    bar = sheet.figure.colorbar(colours, cax=axes)
     bar.set_label(cut(label, _LABEL, sheet.slot), fontsize=_LABEL)
     bar.outline.set_linewidth(0.5)
     axes.tick_params(labelsize=_NAME, length=1.5, width=0.5, pad=1.5)

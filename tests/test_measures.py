@@ -6,8 +6,8 @@ import pytest
 import torch
 from frames import independent_speech, moments_of, random_orthogonal, related_layers, value
 
-from hf_repsim.measures import INVARIANCES, MEASURES, Undefined
-from hf_repsim.pair import Scoring
+from hf_repsim.measures import INVARIANCES, MEASURES
+from hf_repsim.pair import Scoring, Undefined
 
 NAMES = list(MEASURES)
 RNG = np.random.default_rng(7)

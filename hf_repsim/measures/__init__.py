@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from hf_repsim.measures import cca, cka, flat, nulls
-from hf_repsim.measures.procrustes import procrustes
-from hf_repsim.pair import PairMoments, Undefined
 from hf_repsim.table import printable
+
+if TYPE_CHECKING:
+    from hf_repsim.pair import PairMoments
 
 ROTATION = frozenset({"translation", "permutation", "rotation", "scaling"})
 LINEAR = ROTATION | {"feature scaling", "linear map"}
@@ -50,6 +52,22 @@ class Measure:
 
 
 INVARIANCES = ("translation", "permutation", "rotation", "scaling", "feature scaling", "linear map")
+
+
+class _Late:
+    """Functions of a module of this package, which brings torch when one is called, not before.
+
+    Who reads a result on a page needs what the table says of a measure, and computes nothing.
+    """
+
+    def __init__(self, module: str) -> None:
+        self._module = f"{__name__}.{module}"
+
+    def __getattr__(self, name: str) -> Callable[[PairMoments], Any]:
+        return lambda pair: getattr(import_module(self._module), name)(pair)
+
+
+cca, cka, flat, nulls, procrustes = map(_Late, ("cca", "cka", "flat", "nulls", "procrustes"))
 
 _ALL = (
     Measure(
@@ -130,7 +148,7 @@ _ALL = (
         label="Procrustes similarity",
         definition="|X'Y|_* / (|X|_F |Y|_F)",
         source="Williams et al. 2021, as a cosine",
-        compute=procrustes,
+        compute=procrustes.procrustes,
         null=nulls.nuclear_norm,
         invariances=ROTATION,
     ),
@@ -165,4 +183,4 @@ def measure_label(name: str) -> str:
     return MEASURES[name].label if name in MEASURES else printable(name)
 
 
-__all__ = ["INVARIANCES", "MEASURES", "Measure", "Undefined", "measure_label"]
+__all__ = ["INVARIANCES", "MEASURES", "Measure", "measure_label"]
