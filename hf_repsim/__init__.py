@@ -24,7 +24,9 @@ _HOME = {
     "accumulate": "comparison",
     "compare": "comparison",
     "extract": "states",
+    "load_from_hub": "hub",
     "load_model": "states",
+    "push_model": "model_hub",
     "score": "comparison",
     "train": "training",
 }

@@ -18,6 +18,8 @@ COLUMNS = [  # of the table, behind claim and statement
     ("sentences", "paper's mixture"),
 ]
 
+BENCH = re.search(r"<!-- bench -->\n(.*?)\n\n", README, re.S)[1].splitlines()
+
 
 def stored(name):
     verdicts = json.loads((ROOT / "docs" / "results" / f"{name}-verdicts.json").read_text())
@@ -41,3 +43,11 @@ def test_error_rates_in_the_text_are_means_of_the_stored_runs(data):
     for rate, encoder in told:
         rates = [run["cer"] for run in runs if (run["encoder"], run["variant"]) == (encoder, "")]
         assert round(100 * sum(rates) / len(rates)) == int(rate)
+
+
+@pytest.mark.parametrize("line", BENCH[2:])
+def test_a_ratio_in_the_text_is_that_of_the_stored_benchmark(line):
+    job, told = (cell.strip() for cell in line.strip("|").split("|"))
+    sections = json.loads((ROOT / "docs" / "bench" / "cpu.json").read_text())["sections"]
+    (row,) = (row for row in sections["compare"]["rows"] if row["job"] == job)
+    assert told == "{ratio:.2f} ({ratio_min:.2f} to {ratio_max:.2f})".format(**row)

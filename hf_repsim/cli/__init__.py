@@ -12,8 +12,13 @@ from typing import Any
 import click
 
 from hf_repsim import __version__
+from hf_repsim.cli.app import push_space, view
 from hf_repsim.cli.compare import compare
+from hf_repsim.cli.hub import list_results, push, show
 from hf_repsim.cli.options import loading
+from hf_repsim.cli.push_model import push_model
+from hf_repsim.cli.report import report
+from hf_repsim.cli.results import contrast, merge, score
 from hf_repsim.cli.train import train
 from hf_repsim.cli.trajectory import trajectory
 from hf_repsim.terminal import Command, Group, errors, print_rows, quiet
@@ -36,8 +41,18 @@ def main() -> None:
 
 
 main.add_command(compare)
+main.add_command(list_results)
+main.add_command(push)
+main.add_command(contrast)
+main.add_command(merge)
+main.add_command(report)
+main.add_command(show)
+main.add_command(score)
 main.add_command(train)
 main.add_command(trajectory)
+main.add_command(push_model)
+main.add_command(push_space)
+main.add_command(view)
 
 
 @main.command(cls=Command, example="hf-repsim layers facebook/wav2vec2-base")
