@@ -255,8 +255,8 @@ class Scoring:
     def __init__(self, moments: Moments) -> None:
         self.lock = RLock()
         self.moments = moments
-        if moments.frames.sums or moments.frames.n_pending > moments.frames.capacity // 2:
-            moments.frames.fold()  # else each block would multiply the same rows again
+        if moments.frames.sums:
+            moments.frames.fold()  # else each block would multiply the last rows again
         self._layers: dict[int, LayerMoments] = {}
         self._hsic: dict[Callable, Tensor] = {}
 
