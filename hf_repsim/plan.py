@@ -23,7 +23,8 @@ Tile = list[tuple[str, str]]  # (x layer, y layer)
 
 USED = 0.9  # of what is free; the rest is for what allocators leave unused between tensors
 # Batches of more audio than this, in seconds, gain nothing (on the CPU they lose).
-USEFUL_SECONDS = {"cpu": 20.0, "mps": 80.0, "cuda": 320.0}
+USEFUL_SECONDS = {"cpu": 20.0, "cuda": 320.0}
+ELSEWHERE = 80.0  # on other accelerators
 LEAST_SECONDS = 2.5
 WHITENING_COPIES = 6  # scatter, eigenvectors and two whitenings of a layer, kept for its pairs
 PAIR_COPIES = 10  # what one pair of layers needs for a moment, workspace of eigh included
@@ -149,7 +150,7 @@ class _Run:
 
     def plan(self, table: Tile, *, passes: int | None, batch_seconds: float | None) -> Plan:
         """The plan with the fewest tiles, and then the largest batches of use, that fits."""
-        useful = USEFUL_SECONDS[self.device.type]
+        useful = USEFUL_SECONDS.get(self.device.type, ELSEWHERE)
         batches = [useful / 2**i for i in range(10) if useful / 2**i >= LEAST_SECONDS]
         all_sums = self._needs(table).sums
         for n in [passes] if passes else range(1, len(self.layers[0]) + 1):

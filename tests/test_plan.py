@@ -150,6 +150,9 @@ def test_a_gpu_hears_long_batches_and_its_sums_pass_through_the_host(large, base
     free = {"cuda": 80e9, "cpu": 24e9}
     monkeypatch.setattr(planning, "free_memory", lambda where: free[torch.device(where).type])
     assert make_plan(base, None, device="cuda", layers=ENCODER).batch_seconds == 320
+    for other in ("mps", "xpu"):
+        free[other] = free["cuda"]
+        assert make_plan(base, None, device=other, layers=ENCODER).batch_seconds == 80
     plan = make_plan(large, large + "/", device="cuda", layers=ENCODER)
     assert len(plan.tiles) == 2
     assert plan.needs.sums <= 0.9 * 24e9 < plan.all_sums
