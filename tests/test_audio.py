@@ -59,6 +59,7 @@ def test_a_path_and_its_bytes_decode_to_the_same(tmp_path):
         ({"array": [[0.0], [0.0, 1.0]], "sampling_rate": 8000}, "ragged"),
         ("/nowhere/clip.wav", "^no such file: clip.wav$"),
     ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,  # not the bytes
 )
 def test_audio_that_cannot_be_heard_says_why_and_names_no_machine_path(cell, reason):
     with pytest.raises(BadAudio, match=reason) as error:
