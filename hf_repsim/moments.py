@@ -18,7 +18,7 @@ from hf_repsim.products import CrossProducts, within_utterances
 
 Frames = Mapping[str, Tensor]  # layer -> (n frames, features)
 Pairs = str | Sequence[tuple[str, str]]  # a rule of PAIR_RULES, or (x layer, y layer) pairs
-SCHEMA = 1
+SCHEMA = 2  # 1 did not keep the order of layers
 
 
 @dataclass(frozen=True)
@@ -197,8 +197,9 @@ class Moments:
         """What names the sums: layers, pairs and provenance, JSON-able."""
         return {
             "schema": SCHEMA,
-            "layers_x": self.layers_x,
-            "layers_y": None if self.within else self.layers_y,
+            # lists, as the order of an object's entries is not safe in JSON, and columns have it
+            "layers_x": list(map(list, self.layers_x.items())),
+            "layers_y": None if self.within else list(map(list, self.layers_y.items())),
             "pairs": [list(pair) for pair in self.pairs],
             "provenance": self.provenance,
         }
@@ -208,15 +209,14 @@ class Moments:
         """Inverse of `state_dict` and `meta`.
 
         Raises:
-            ValueError: a newer schema, or tensors that do not fit the layers.
+            ValueError: another schema, or tensors that do not fit the layers.
         """
-        if meta.get("schema") != SCHEMA:
-            raise ValueError(
-                f"moments of schema {meta.get('schema')}, this version reads {SCHEMA}: "
-                "update hf_repsim"
-            )
-        pairs = [tuple(pair) for pair in meta["pairs"]]
-        moments = cls(meta["layers_x"], meta["layers_y"], origin=state["origin"], pairs=pairs)
+        if (schema := meta.get("schema")) != SCHEMA:
+            todo = "make them anew" if schema == 1 else "update hf_repsim"
+            raise ValueError(f"moments of schema {schema}, this version reads {SCHEMA}: {todo}")
+        pairs, y = [tuple(pair) for pair in meta["pairs"]], meta["layers_y"]
+        layers = dict(meta["layers_x"]), None if y is None else dict(y)
+        moments = cls(*layers, origin=state["origin"], pairs=pairs)
         moments.provenance = json.loads(json.dumps(meta.get("provenance", {})))
         parts = {}
         for field in fields(Totals):

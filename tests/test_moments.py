@@ -216,8 +216,9 @@ def test_an_origin_of_other_widths_is_refused():
 
 def test_state_of_another_schema_or_shape_is_refused():
     moments = grid()[2]
-    with pytest.raises(ValueError, match="schema 99, this version reads 1: update"):
-        Moments.from_state(moments.state_dict(), moments.meta() | {"schema": 99})
+    for schema, todo in ((99, "update"), (1, "make them anew")):
+        with pytest.raises(ValueError, match=f"schema {schema}, this version reads 2: {todo}"):
+            Moments.from_state(moments.state_dict(), moments.meta() | {"schema": schema})
     state = moments.state_dict() | {"totals.frames": torch.zeros(2)}
     with pytest.raises(ValueError, match="moments lack totals"):
         Moments.from_state(state, moments.meta())

@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+from hf_repsim.comparison import score
 from hf_repsim.moments import Moments
 from hf_repsim.result import SimilarityResult
 from hf_repsim.storage import check_writable, load_result, load_tiles, save_moments, save_result
@@ -48,6 +49,23 @@ def test_tiles_come_back_one_after_the_other_as_they_were_written(tiled):
     for seed, loaded in enumerate(load_tiles(tiled)):
         for name, tensor in sums(seed).state_dict().items():
             torch.testing.assert_close(loaded.state_dict()[name], tensor, rtol=0, atol=0)
+
+
+def test_more_layers_than_ten_keep_their_order_and_their_values(tmp_path):
+    random = torch.Generator().manual_seed(5)
+    names = [f"encoder.{i}" for i in range(12)]  # in the order of letters, 10 stands before 2
+    frames = {name: torch.randn(40, 3, generator=random) for name in names}
+    other = {
+        name: 0.5 * part + torch.randn(40, 3, generator=random) for name, part in frames.items()
+    }
+    origins = [{name: part.mean(0) for name, part in side.items()} for side in (frames, other)]
+    moments = Moments.about(*origins)
+    moments.update(frames, other, [10] * 4)
+    before = score(moments, ["linear_cka", "cca"])
+    save_moments(moments, tmp_path)
+    (loaded,) = load_tiles(tmp_path)
+    assert (list(loaded.layers_x), list(loaded.layers_y)) == (names, names)
+    assert score(loaded, ["linear_cka", "cca"]).columns == before.columns
 
 
 def test_sums_in_one_file_are_one_tile(tmp_path):
