@@ -16,7 +16,7 @@ from hf_repsim.measures import MEASURES, Measure
 from hf_repsim.moments import Moments
 from hf_repsim.pair import PairMoments, Scoring, Undefined
 from hf_repsim.probe import Probe
-from hf_repsim.result import COLUMNS, SimilarityResult
+from hf_repsim.result import COLUMNS, SimilarityResult, by_measure
 from hf_repsim.session import Session
 
 if TYPE_CHECKING:
@@ -162,14 +162,7 @@ def score_tiles(
         del moments, result  # before the next one is read
     if n_tiles == 1:
         return results[0]
-    order = [
-        (result.columns, i)
-        for measure in results[0].measures
-        for result in results
-        for i, name in enumerate(result.columns["measure"])
-        if name == measure
-    ]
-    columns = {name: [table[name][i] for table, i in order] for name in COLUMNS}
+    columns = by_measure([result.columns for result in results], COLUMNS)
     return SimilarityResult(columns, dict(results[-1].provenance))
 
 

@@ -17,9 +17,9 @@ from hf_repsim.differences import fingerprint, other_frames, recorded
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
 from hf_repsim.origin import about_origin
-from hf_repsim.rescoring import by_measure, now, score_sums
-from hf_repsim.result import SimilarityResult
-from hf_repsim.session import versions
+from hf_repsim.rescoring import score_sums
+from hf_repsim.result import SimilarityResult, by_measure
+from hf_repsim.session import now, versions
 from hf_repsim.table import printable
 from hf_repsim.trajectory import together
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from collections.abc import Iterable, Sequence
 
 from hf_repsim.comparison import choose_measures, score
+from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
 from hf_repsim.origin import knows_utterances
-from hf_repsim.result import COLUMNS, SimilarityResult
-from hf_repsim.session import versions
+from hf_repsim.result import COLUMNS, SimilarityResult, by_measure
+from hf_repsim.session import now, versions
 
-_NEED_UTTERANCES = frozenset({"blocked_cka"})  # measures of what is summed by utterance
 _UNKNOWN = "refused: it needs sums about one origin, and these were added from two or more"
 
 
@@ -53,7 +52,8 @@ def score_sums(
     moments: Moments, measures: Sequence[str], *, progress: bool = False
 ) -> SimilarityResult:
     """As `score`, but that a measure is refused which needs what these sums do not tell."""
-    known = [m for m in measures if m not in _NEED_UTTERANCES or knows_utterances(moments)]
+    all_known = knows_utterances(moments)
+    known = [name for name in measures if all_known or not MEASURES[name].by_utterance]
     told = {"n_frames": moments.n_frames, "n_utterances": moments.n_utterances, "note": _UNKNOWN}
     blank = dict.fromkeys(COLUMNS) | {"value": math.nan, "null": math.nan} | told
     refused = [
@@ -66,28 +66,3 @@ def score_sums(
     tables.append({name: [row[name] for row in refused] for name in COLUMNS})
     columns = by_measure(tables, COLUMNS, order=measures)
     return SimilarityResult(columns, dict(moments.provenance), moments)
-
-
-def by_measure(
-    tables: Sequence[Mapping[str, list]],
-    names: Iterable[str],
-    *,
-    order: Sequence[str] | None = None,
-) -> dict[str, list]:
-    """The rows of tables as one, measure by measure; a column that one lacks is empty there.
-
-    `order` of the measures: None is that of their first rows.
-    """
-    rows = [(table, i) for table in tables for i in range(len(table["measure"]))]
-    if order is None:
-        order = list(dict.fromkeys(table["measure"][i] for table, i in rows))
-    place = {measure: i for i, measure in enumerate(order)}
-    rows.sort(key=lambda row: place[row[0]["measure"][row[1]]])
-    return {
-        name: [table[name][i] if name in table else None for table, i in rows] for name in names
-    }
-
-
-def now() -> str:
-    """The time, for a provenance."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

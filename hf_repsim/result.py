@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,7 @@ __all__ = [
     "COLUMN_MEANINGS",
     "SCHEMA_VERSION",
     "SimilarityResult",
+    "by_measure",
     "check_schema_version",
 ]
 
@@ -225,6 +226,26 @@ class SimilarityResult:
 
     def _kind(self, column: str) -> type:
         return column_kind(column, self.columns[column])
+
+
+def by_measure(
+    tables: Sequence[Mapping[str, list]],
+    names: Iterable[str],
+    *,
+    order: Sequence[str] | None = None,
+) -> dict[str, list]:
+    """The rows of tables as one, measure by measure; a column that one lacks is empty there.
+
+    `order` of the measures: None is that of their first rows.
+    """
+    rows = [(table, i) for table in tables for i in range(len(table["measure"]))]
+    if order is None:
+        order = list(dict.fromkeys(table["measure"][i] for table, i in rows))
+    place = {measure: i for i, measure in enumerate(order)}
+    rows.sort(key=lambda row: place[row[0]["measure"][row[1]]])
+    return {
+        name: [table[name][i] if name in table else None for table, i in rows] for name in names
+    }
 
 
 def _mapping(value: object) -> Mapping:

@@ -229,7 +229,7 @@ class Session:
             "device": str(self.accelerator.device),
             "n_processes": self.accelerator.num_processes,
             "versions": versions(),
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "created": now(),
         }
 
 
@@ -237,6 +237,11 @@ def versions() -> dict[str, str]:
     """Versions of Python, of this package and of those that the numbers depend on."""
     packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {"hf_repsim": __version__, "python": platform.python_version(), **packages}
+
+
+def now() -> str:
+    """The time to the second, in UTC and ISO 8601, for a provenance."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 @contextmanager

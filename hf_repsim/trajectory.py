@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +36,7 @@ from hf_repsim.moments import Moments
 from hf_repsim.probe import Probe
 from hf_repsim.result import COLUMNS, SimilarityResult
 from hf_repsim.run import Run, RunCheckpoint
-from hf_repsim.session import versions
+from hf_repsim.session import now, versions
 from hf_repsim.states import load_model
 from hf_repsim.trajectory_runs import RUN_COLUMNS
 
@@ -120,7 +119,7 @@ def together(results: Sequence[SimilarityResult]) -> SimilarityResult:
         "models": {side: {"name": runs} for side in "xy"},
         "probe": results[0].provenance["probe"],
         "versions": versions(),
-        "created": _now(),
+        "created": now(),
         "parts": [result.provenance for result in results],
     }
     return SimilarityResult(columns, provenance)
@@ -271,9 +270,5 @@ def _provenance(ears: _Ears, parts: Parts, accelerator: Accelerator) -> dict[str
         "device": str(accelerator.device),
         "n_processes": accelerator.num_processes,
         "versions": versions(),
-        "created": _now(),
+        "created": now(),
     }
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -11,7 +11,8 @@ from sums import heard, sums_of
 
 from hf_repsim.measures import MEASURES
 from hf_repsim.origin import about_origin
-from hf_repsim.rescoring import by_measure, rescore
+from hf_repsim.rescoring import rescore
+from hf_repsim.result import by_measure
 
 ALL = range(12)
 

@@ -15,7 +15,6 @@ from hf_repsim.evaluation.intake import Intake, as_frames
 from hf_repsim.evaluation.library import evaluate
 from hf_repsim.measures import MEASURES
 
-NEED_UTTERANCES = ("blocked_cka",)
 UNKNOWN_UTTERANCES = "refused: utterances are unknown; give `utterance`, an id for each frame"
 
 DESCRIPTION = """\
@@ -180,8 +179,8 @@ def _outcome(intake: Intake, measures: Sequence[str]) -> dict[str, Any]:
         )
     }
     if not intake.by_utterance:
-        refused = {name: (math.nan, math.nan, UNKNOWN_UTTERANCES) for name in NEED_UTTERANCES}
-        rows |= {name: row for name, row in refused.items() if name in rows}
+        refused = (math.nan, math.nan, UNKNOWN_UTTERANCES)
+        rows |= {name: refused for name in rows if MEASURES[name].by_utterance}
     return {
         **{name: value for name, (value, _, _) in rows.items()},
         "null": {name: null for name, (_, null, _) in rows.items()},

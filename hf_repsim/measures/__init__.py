@@ -33,6 +33,7 @@ class Measure:
         range: smallest and largest value.
         ranks: pair -> dimensions of x and y that entered, None where all did.
         equal_widths: refused for layers of different numbers of features.
+        by_utterance: rests on what is summed utterance by utterance, and is undefined without.
         default: part of a run that names no measure.
     """
 
@@ -48,6 +49,7 @@ class Measure:
     range: tuple[float, float] = (0.0, 1.0)
     ranks: Callable[[PairMoments], tuple[int | None, int | None]] | None = None
     equal_widths: bool = False
+    by_utterance: bool = False
     default: bool = False
 
 
@@ -79,6 +81,7 @@ _ALL = (
         null=nulls.zero,
         invariances=ROTATION,
         range=(-1.0, 1.0),
+        by_utterance=True,
         default=True,
     ),
     Measure(
