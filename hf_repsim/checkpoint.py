@@ -12,15 +12,19 @@ import importlib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
 from torch import nn
 
-from hf_repsim.families import Family, Layer, find_family, layer_table, tower_path
+from hf_repsim.anatomy import Anatomy, anatomy_of, find_head
+from hf_repsim.ear import find_tower
+from hf_repsim.families import Family, find_family
 from hf_repsim.model_files import EXTRACTORS, PICKLES, SAFETENSORS, ModelFiles
+from hf_repsim.table import printable
+from hf_repsim.tower_weights import read_alone
 
 
 @dataclass(frozen=True)
@@ -34,32 +38,65 @@ class Checkpoint:
     weights: str  # the weight file, or the index of its parts
     trust_remote_code: bool = False
 
-    def layers(self) -> dict[str, Layer]:
-        """Return the model's layers, from a skeleton without weights."""
-        return self.skeleton()[2]
+    def skeleton(self) -> tuple[nn.Module, Anatomy]:
+        """Return what `load` returns, on the meta device: no weights are read.
 
-    def skeleton(self) -> tuple[nn.Module, str, dict[str, Layer]]:
-        """Return what `load` returns, on the meta device: no weights are read."""
+        Raises:
+            ValueError: If no part of the model hears, or its layers have no frames.
+        """
+        whole = self._whole()
+        return whole, self._anatomy(whole)
+
+    def require_ears(self) -> None:
+        """Raise ValueError if no part of the model takes audio; needs the configuration alone."""
+        try:
+            find_tower(self._whole())
+        except ValueError as error:
+            raise ValueError(f"{self.files.name} is not a speech model: {error}") from error
+
+    def _whole(self) -> nn.Module:
+        cls = self._class()
+        build = getattr(cls, "_from_config", None) or cls.from_config
         # The initialisation of a skeleton draws random numbers all the same.
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            cls = self._class()
-            build = getattr(cls, "_from_config", None) or cls.from_config
-            module = build(self.config)
-        return module, tower_path(self.family, module), self._layers_of(module)
+            return build(self.config)
 
-    def load(self) -> tuple[nn.Module, str, dict[str, Layer]]:
-        """Return the whole model (float32, eval mode), its tower's path, and the model's layers.
+    def _anatomy(self, whole: nn.Module) -> Anatomy:
+        return anatomy_of(self.family, whole, (self.config, self.extractor))
 
-        A head whose weights were not saved is None, and logits are no layer then.
+    def load(self) -> tuple[nn.Module, Anatomy]:
+        """Return the whole model with weights in its tower and head, and where it hears.
+
+        The rest of it stays on the meta device. Weights are float32, modules in eval mode. A head
+        whose weights were not saved is None, and logits are no layer then.
 
         Raises:
             ValueError: If weights that the tower reads are missing or do not fit.
             ConnectionError: If the weights are on the Hub and cannot be fetched.
         """
+        whole, anatomy = self.skeleton()
+        path = anatomy.ear.tower
+        tower = whole.get_submodule(path)
+        if self.reads_alone(whole, tower):
+            try:
+                tower, missing = read_alone(self.files, self.weights, tower)
+            except (ValueError, RuntimeError, TypeError, OSError) as error:
+                raise self._unreadable(error) from error
+            if not self._harmful(missing):
+                whole.set_submodule(path, tower)
+                return whole.eval(), anatomy
+        return self._load_whole(whole, anatomy)
+
+    def reads_alone(self, whole: nn.Module, tower: nn.Module) -> bool:
+        """Whether the tower is so small a part of a model that it is read without the rest."""
+        sizes = [sum(p.numel() for p in part.parameters()) for part in (tower, whole)]
+        return 2 * sizes[0] < sizes[1] and self.weights in SAFETENSORS
+
+    def _load_whole(self, skeleton: nn.Module, anatomy: Anatomy) -> tuple[nn.Module, Anatomy]:
         self.files.fetch_weights(self.weights)
         options = {"trust_remote_code": True} if self.trust_remote_code else {}
         try:
-            module, info = self._class().from_pretrained(
+            whole, info = self._class().from_pretrained(
                 self.files.folder,
                 config=self.config,
                 dtype=torch.float32,  # else the checkpoint's own, float16 for some
@@ -69,12 +106,22 @@ class Checkpoint:
                 **options,
             )
         except Exception as error:  # a truncated file, a pickle that runs code, a wrong shape, ...
-            raise ValueError(f"the weights of {self.files.name} do not load: {error}") from error
-        tower, missing = tower_path(self.family, module), info["missing_keys"]
-        self._refuse_missing(tower, missing)
-        if self.family.head and any(key.startswith(f"{self.family.head}.") for key in missing):
-            setattr(module, self.family.head, None)
-        return module.eval(), tower, self._layers_of(module)
+            raise self._unreadable(error) from error
+        path, missing = anatomy.ear.tower, info["missing_keys"]
+        inside = f"{path}." if path else ""
+        self._refuse_missing(key for key in missing if key.startswith(inside))
+        head = self.family.head
+        if head and any(key.startswith(f"{head}.") for key in missing):
+            setattr(whole, head, None)
+        if not path:
+            return whole.eval(), self._anatomy(whole)
+        skeleton.set_submodule(path, whole.get_submodule(path))
+        if head and hasattr(skeleton, head):
+            setattr(skeleton, head, find_head(self.family, whole))
+        return skeleton.eval(), self._anatomy(skeleton)
+
+    def _unreadable(self, error: Exception) -> ValueError:
+        return ValueError(f"the weights of {self.files.name} do not load: {error}")
 
     def revision(self) -> str:
         """Return what identifies the model: the Hub's commit, or a hash of the folder's files."""
@@ -108,15 +155,12 @@ class Checkpoint:
             )
         return transformers.AutoModel
 
-    def _layers_of(self, module: nn.Module) -> dict[str, Layer]:
-        return layer_table(self.family, module, (self.config, self.extractor))
-
-    def _refuse_missing(self, tower: str, keys: Iterable[str]) -> None:
+    def _harmful(self, missing: Iterable[str]) -> list[str]:
         harmless = self.family.harmless_missing
-        inside = f"{tower}." if tower else ""
-        missing = sorted(
-            key for key in keys if key.startswith(inside) and key.split(".")[-1] not in harmless
-        )
+        return sorted(key for key in missing if key.split(".")[-1] not in harmless)
+
+    def _refuse_missing(self, keys: Iterable[str]) -> None:
+        missing = self._harmful(keys)
         if missing:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             raise ValueError(
@@ -148,40 +192,56 @@ def find_checkpoint(
             weights.
     """
     files = ModelFiles.locate(name, revision)
+    family = _family(files)
+    if trust_remote_code and files.commit:
+        snapshot_download(files.name, revision=files.commit, allow_patterns=["*.py"])
+    options = {"trust_remote_code": trust_remote_code}
+    config = _read(files, "AutoConfig", options)
+    # hidden_states[-1] is to be the raw output of the last block, as the others are; the normed
+    # one is `final`.
+    config.tie_last_hidden_states = False
+    checkpoint = Checkpoint(files, family, config, None, "", trust_remote_code)
+    if family.tower is None:
+        checkpoint.require_ears()
+    extractor = _read_extractor(files, family, options)
+    family.window(config, extractor)
+    weights = files.first(*SAFETENSORS, *(PICKLES if allow_pickle else ()), fetch=False)
+    return replace(checkpoint, extractor=extractor, weights=weights)
+
+
+def _family(files: ModelFiles) -> Family:
     try:
         described = json.loads((files.folder / "config.json").read_text(encoding="utf-8"))
         family = find_family(described.get("model_type"))
         importlib.import_module(family.home)  # tells transformers of model types that it lacks
     except (AttributeError, ValueError) as error:
         raise ValueError(f"{files.name} cannot be compared: {error}") from error
-    if trust_remote_code and files.commit:
-        snapshot_download(files.name, revision=files.commit, allow_patterns=["*.py"])
-    config, extractor = _read_configs(files, family, trust_remote_code)
-    weights = files.first(*SAFETENSORS, *(PICKLES if allow_pickle else ()), fetch=False)
-    return Checkpoint(files, family, config, extractor, weights, trust_remote_code)
+    if family.refused is not None:
+        raise ValueError(f"{files.name} cannot be compared: {family.refused}")
+    return family
 
 
-def _read_configs(files: ModelFiles, family: Family, trust_remote_code: bool) -> tuple[Any, Any]:
-    from transformers import AutoConfig, AutoFeatureExtractor
-
+def _read_extractor(files: ModelFiles, family: Family, options: dict[str, bool]) -> Any:
     files.first(*EXTRACTORS)
-    options = {"trust_remote_code": trust_remote_code}
-    try:
-        config = AutoConfig.from_pretrained(files.folder, **options)
-        extractor = AutoFeatureExtractor.from_pretrained(files.folder, **options)
-    except Exception as error:  # a missing package, a value of the wrong type, ...
-        raise ValueError(f"the configuration of {files.name} cannot be read: {error}") from error
+    extractor = _read(files, "AutoFeatureExtractor", options)
     makes = getattr(extractor, "model_input_names", [None])[0]
-    if makes != family.inputs[0]:
+    if family.inputs is not None and makes != family.inputs[0]:
         raise ValueError(
             f"{files.name} takes {family.inputs[0]}, but its feature extractor "
             f"({type(extractor).__name__}) makes {makes}: {EXTRACTORS[0]} is of another model"
         )
-    family.window(config, extractor)
-    # hidden_states[-1] is to be the raw output of the last block, as the others are; the normed
-    # one is `final`.
-    config.tie_last_hidden_states = False
     # The same audio must give the same states.
     if getattr(extractor, "dither", 0.0):
         extractor.dither = 0.0
-    return config, extractor
+    return extractor
+
+
+def _read(files: ModelFiles, auto_class: str, options: dict[str, bool]) -> Any:
+    import transformers
+
+    try:
+        return getattr(transformers, auto_class).from_pretrained(files.folder, **options)
+    except Exception as error:  # a missing package, a value of the wrong type, ...
+        # of several sentences only the first says what is wrong
+        said = printable(str(error).split("\n")[0])
+        raise ValueError(f"the configuration of {files.name} cannot be read: {said}") from error

@@ -14,7 +14,7 @@ from typing import Any
 
 from hf_repsim.checkpoint import find_checkpoint
 from hf_repsim.clock import FrameClock, slowest_clock
-from hf_repsim.families import Layer, select_layers
+from hf_repsim.layers import Layer, select_layers
 from hf_repsim.run import Run, RunCheckpoint
 from hf_repsim.storage import PARTS
 

@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from hf_repsim.families import Layer
+from hf_repsim.features import make_features
+from hf_repsim.geometry import frames_of
 from hf_repsim.speech_model import PRECISIONS, SpeechModel
+from hf_repsim.taps import recorded
 
 # Padded and alone, valid frames may differ by this much of the layer's standard deviation.
 _PADDING_TOLERANCE = 1e-4
@@ -43,11 +45,12 @@ def make_passes(model: SpeechModel, waveforms: Sequence[np.ndarray]) -> list[Pas
         waveforms: Per utterance (n_samples,) float32 at the model's rate.
     """
     pieces = list(enumerate(waveforms))
-    if model.window is not None:  # cut where a window ends: frames there are on the same clock
+    piece = model.window or model.anatomy.longest
+    if piece is not None:  # cut where a window ends: frames there are on the same clock
         pieces = [
-            (u, waveform[start : start + model.window])
+            (u, waveform[start : start + piece])
             for u, waveform in pieces
-            for start in range(0, len(waveform), model.window)
+            for start in range(0, len(waveform), piece)
         ]
     return [_prepared(model, group) for group in _groups(model, pieces, len(waveforms))]
 
@@ -66,27 +69,40 @@ def hear(model: SpeechModel, one: Pass, names: Sequence[str]) -> list[dict[str, 
         for name, part in one.inputs.items()
     }
     indices = {name: model.layers[name].hidden_state for name in names}
-    hooked = [model.layers[name] for name in names if indices[name] is None]
+    hooked = {n: model.layers[n].module_path for n, i in indices.items() if i is None}
+    returned = any(i is not None for i in indices.values())
+    options = {"output_hidden_states": True} if returned else {}
     half = PRECISIONS[model.precision] if model.is_half else None
     with (
         torch.no_grad(),
         _exact_float32(),
         torch.autocast(weights.device.type, half, enabled=model.is_half),
         _front_end_alone(model, one),
-        _recorded(model, hooked) as recorded,
+        recorded(model.whole, hooked) as said,
     ):
-        output = model.module(
-            **inputs,
-            output_hidden_states=any(i is not None for i in indices.values()),
-            return_dict=True,
-        )
-        if any(layer.module_path == model.family.head for layer in hooked):
+        output = model.anatomy.ear.hear(model.whole, inputs, **options)
+        if model.family.head in hooked.values():
             model.head(output.last_hidden_state)  # its hook keeps what it says
     rows = {
-        name: recorded[name] if i is None else list(output.hidden_states[i])
+        name: _rows(model, name, said[name], n_rows=len(one.n_samples))
+        if i is None
+        else list(output.hidden_states[i])
         for name, i in indices.items()
     }
     return _cropped(model, one, rows)
+
+
+def _rows(model: SpeechModel, name: str, said: list[Tensor], *, n_rows: int) -> list[Tensor]:
+    """States of each row; a front end that hears each row alone says them one by one."""
+    axes = model.layers[name].axes
+    each = n_rows if len(said) == 1 else 1
+    rows = [row for part in said for row in frames_of(part, axes, each)]
+    if len(rows) != n_rows:
+        raise RuntimeError(
+            f"layer {name!r} of {model.name} said {len(rows)} rows where {n_rows} were heard: "
+            "hf_repsim does not understand this model"
+        )
+    return rows
 
 
 def may_pad(model: SpeechModel) -> bool:
@@ -131,18 +147,12 @@ def _groups(model: SpeechModel, pieces: list[_Piece], size: int) -> list[list[_P
 def _prepared(model: SpeechModel, group: list[_Piece]) -> Pass:
     utterances, waveforms = zip(*group, strict=True)
     lengths = tuple(len(waveform) for waveform in waveforms)
-    options = {}
-    if len(set(lengths)) > 1 and model.window is None:
-        # some extractors give no mask unless asked, and would take statistics over padding
-        options["return_attention_mask"] = True
-    made = model.processor(
-        list(waveforms),
-        sampling_rate=model.rate,
-        padding=model.family.padding,
-        return_tensors="pt",
-        **options,
-    )
-    return Pass(utterances, lengths, {n: made[n] for n in model.family.inputs if n in made})
+    # some extractors give no mask unless asked, and would take statistics over padding
+    is_ragged = len(set(lengths)) > 1 and model.window is None
+    padding = model.family.padding or is_ragged or None
+    made = make_features(model.processor, waveforms, padding=padding, mask=is_ragged)
+    inputs = {name: made[name] for name in model.anatomy.ear.arguments if name in made}
+    return Pass(utterances, lengths, model.family.prepare(inputs))
 
 
 def _cropped(
@@ -166,27 +176,6 @@ def _cropped(
         for row, n, states in zip(layer, one.n_samples, cropped, strict=True):
             states[name] = row[: clock.n_frames(n)].to(torch.promote_types(row.dtype, torch.float))
     return cropped
-
-
-@contextmanager
-def _recorded(model: SpeechModel, layers: list[Layer]) -> Iterator[dict[str, list[Tensor]]]:
-    """Collect the outputs of modules as rows of (frames, features) during one forward pass."""
-    outputs: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
-    handles = []
-
-    def recorder(layer: Layer):
-        def record(module: nn.Module, args: tuple, output: Tensor) -> None:
-            outputs[layer.name] += output.transpose(1, 2) if layer.channels_first else output
-
-        return record
-
-    try:
-        for layer in layers:
-            handles.append(model.submodule(layer).register_forward_hook(recorder(layer)))
-        yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager

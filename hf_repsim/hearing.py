@@ -14,8 +14,8 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
 
 from hf_repsim.clock import FrameClock, slowest_clock
-from hf_repsim.families import Layer, select_layers
 from hf_repsim.forward import may_pad
+from hf_repsim.layers import Layer, select_layers
 from hf_repsim.memory import sums_device
 from hf_repsim.moments import Moments, Pairs, resolve_pairs
 from hf_repsim.probe import AudioBatch, Heard

@@ -10,9 +10,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from hf_repsim.anatomy import Anatomy
 from hf_repsim.checkpoint import find_checkpoint
 from hf_repsim.clock import slowest_clock
-from hf_repsim.families import Family, Layer
+from hf_repsim.families import Family
+from hf_repsim.layers import Layer
 from hf_repsim.products import GRAM_ROWS
 from hf_repsim.speech_model import SpeechModel
 
@@ -51,12 +53,13 @@ def footprint(model: SpeechModel | str | Path, **loading: bool) -> Footprint:
     """
     if isinstance(model, SpeechModel):
         configs = model.module.config, model.processor
-        return _footprint(model.family, configs, model.layers)
+        return _footprint(model.family, configs, model.anatomy)
     checkpoint = find_checkpoint(model, **loading)
-    configs = checkpoint.config, checkpoint.extractor
-    whole, tower, layers = checkpoint.skeleton()
-    sizes = float32_bytes(whole), float32_bytes(whole.get_submodule(tower))
-    return _footprint(checkpoint.family, configs, layers, sizes=sizes)
+    whole, anatomy = checkpoint.skeleton()
+    tower = whole.get_submodule(anatomy.ear.tower)
+    sizes = float32_bytes(tower if checkpoint.reads_alone(whole, tower) else whole)
+    configs = tower.config, checkpoint.extractor
+    return _footprint(checkpoint.family, configs, anatomy, sizes=(sizes, float32_bytes(tower)))
 
 
 def activation_bytes(
@@ -158,27 +161,25 @@ def _left(group: Path, names: tuple[str, str], cached: str) -> Iterable[int]:
 
 
 def _footprint(
-    family: Family,
-    configs: tuple,
-    layers: dict[str, Layer],
-    *,
-    sizes: tuple[int, int] = (0, 0),
+    family: Family, configs: tuple, anatomy: Anatomy, *, sizes: tuple[int, int] = (0, 0)
 ) -> Footprint:
     config, extractor = configs
+    layers = anatomy.layers
     wide = max(layer.n_features for layer in layers.values() if layer.default)
-    last = family.front_end(*configs)[-1]
+    clocks = [layer.clock for layer in layers.values()]
+    if family.front_end is not None:
+        clocks = list(family.front_end(*configs))
     feed_forward = [getattr(config, name, 0) for name in ("intermediate_size", "encoder_ffn_dim")]
     block = BLOCK_COPIES * wide + FEED_FORWARD_COPIES * (max(feed_forward) or 4 * wide)
     stages = [_a_second(layer) for layer in layers.values()]
-    stages += [4 * wide / clock.hop_seconds for clock in family.front_end(*configs)]
-    samples = family.window(*configs)
+    stages += [4 * wide / clock.hop_seconds for clock in clocks]
     return Footprint(
         layers=layers,
         reading=sizes[0],
         resident=sizes[1],
-        forward=FEATURES + 4 * block / last.hop_seconds,
+        forward=FEATURES + 4 * block / clocks[-1].hop_seconds,
         front=FEATURES + FRONT_COPIES * max(stages),
-        window=samples and samples / extractor.sampling_rate,
+        window=anatomy.window and anatomy.window / extractor.sampling_rate,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,14 +116,15 @@ class ModelFiles:
 
     def fetch_weights(self, weights: str) -> list[Path]:
         """Return the paths of the weight files, all there now; ``weights`` may be an index."""
-        names = [weights]
-        self.first(weights)
+        paths = self.fetch_parts([weights])
         if weights.endswith(".index.json"):
-            index = json.loads((self.folder / weights).read_text(encoding="utf-8"))
-            names += sorted(set(index["weight_map"].values()))
-            for part in names[1:]:
-                self.first(part)
-        return [self.folder / name for name in names]
+            index = json.loads(paths[0].read_text(encoding="utf-8"))
+            paths += self.fetch_parts(sorted(set(index["weight_map"].values())))
+        return paths
+
+    def fetch_parts(self, names: Iterable[str]) -> list[Path]:
+        """Return the paths of files of the model, all there now."""
+        return [self.folder / self.first(name) for name in names]
 
 
 def _missing(name: str, file: str) -> ValueError:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_repsim.checkpoint import Checkpoint, find_checkpoint
-from hf_repsim.families import Layer
+from hf_repsim.layers import Layer
 from hf_repsim.machine_paths import without_paths
 from hf_repsim.model_files import SAFETENSORS
 from hf_repsim.run import STATE, Run

@@ -11,8 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from hf_repsim.anatomy import Anatomy, find_head
 from hf_repsim.checkpoint import find_checkpoint
-from hf_repsim.families import Family, Layer, find_head, select_layers
+from hf_repsim.families import Family
+from hf_repsim.layers import Layer, select_layers
+from hf_repsim.taps import INPUT
 
 PRECISIONS = {  # name -> what the forward pass computes in; weights are never kept in half
     "fp32": torch.float32,
@@ -29,15 +32,28 @@ class SpeechModel:
     name: str
     revision: str | None  # the Hub's commit, or sha256 of a folder's files
     model_type: str
-    module: nn.Module  # the tower: eval, float32 (float64 where precision is fp64)
-    tower: str  # its path in the whole model, where module_path of the layers begins
+    whole: nn.Module  # where paths of layers begin; what does not hear is on the meta device
+    anatomy: Anatomy  # where in it the part that hears is
     processor: Any  # the feature extractor
-    layers: dict[str, Layer]  # in the order in which audio passes them
     family: Family = field(repr=False)
     architecture: str = ""  # class that the checkpoint was loaded with
     padding_exact: bool | None = None  # None: not tried yet; only some families ever try
-    head: nn.Module | None = field(default=None, repr=False)  # last states of the tower -> logits
     precision: str = "fp32"  # one of PRECISIONS; in half precision the forward pass is autocast
+
+    @property
+    def module(self) -> nn.Module:
+        """The tower, that hears: eval, float32 (float64 where precision is fp64)."""
+        return self.whole.get_submodule(self.anatomy.ear.tower)
+
+    @property
+    def layers(self) -> dict[str, Layer]:
+        """The layers, in the order in which audio passes them."""
+        return self.anatomy.layers
+
+    @property
+    def head(self) -> nn.Module | None:
+        """What makes logits of the last states of the tower, if the model has it."""
+        return find_head(self.family, self.whole)
 
     @property
     def is_half(self) -> bool:
@@ -58,7 +74,7 @@ class SpeechModel:
     @property
     def window(self) -> int | None:
         """Samples of the fixed window that the model hears at once, None if any length will do."""
-        return self.family.window(self.module.config, self.processor)
+        return self.anatomy.window
 
     def select(self, patterns: Sequence[str] | None) -> list[str]:
         """Return the names of the layers that globs match; None: those compared by default.
@@ -70,10 +86,7 @@ class SpeechModel:
 
     def submodule(self, layer: Layer) -> nn.Module:
         """Return the module whose output a layer is (for encoder.0: whose input)."""
-        if layer.module_path == self.family.head:
-            return self.head
-        path = layer.module_path.removesuffix(" (input)")
-        return self.module.get_submodule(path.removeprefix(f"{self.tower}."))
+        return self.whole.get_submodule(layer.module_path.removesuffix(INPUT))
 
     def provenance(self) -> dict[str, Any]:
         """Return what was heard with, as JSON; of a folder the last name only, not where it is."""
@@ -86,6 +99,7 @@ class SpeechModel:
             "feature_extractor": type(self.processor).__name__,
             "rate": self.rate,
             "window_samples": self.window,
+            "frame_times": "measured" if self.anatomy.is_measured else "derived",
             "padded_batches": bool(self.padding_exact),
             "precision": self.precision,
             "attention": getattr(self.module.config, "_attn_implementation", None),
@@ -117,20 +131,20 @@ def load_model(
     if precision not in PRECISIONS:
         raise ValueError(f"no precision {precision!r}; known: {', '.join(PRECISIONS)}")
     checkpoint = find_checkpoint(name, revision=revision, **loading)
-    whole, tower, layers = checkpoint.load()
-    whole = whole.double() if precision == "fp64" else whole
+    whole, anatomy = checkpoint.load()
     head = find_head(checkpoint.family, whole)
+    for part in (whole.get_submodule(anatomy.ear.tower), head):
+        if part is not None:
+            part.to(device, torch.float64 if precision == "fp64" else None)
     return SpeechModel(
         name=checkpoint.files.name,
         revision=checkpoint.revision(),
         model_type=checkpoint.config.model_type,
-        module=whole.get_submodule(tower).to(device),
-        tower=tower,
+        whole=whole,
+        anatomy=anatomy,
         processor=checkpoint.extractor,
-        layers=layers,
         family=checkpoint.family,
         architecture=(checkpoint.config.architectures or ["AutoModel"])[0],
-        head=head and head.to(device),
         precision=precision,
     )
 
@@ -142,7 +156,7 @@ def check_model(
 
     Downloads two small JSON files at most. Arguments and errors are those of :func:`load_model`.
     """
-    return find_checkpoint(name, revision=revision, **loading).layers()
+    return find_checkpoint(name, revision=revision, **loading).skeleton()[1].layers
 
 
 def _version(package: str) -> str | None:

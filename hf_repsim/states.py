@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from hf_repsim.clock import FrameClock, covered_cells, pool
-from hf_repsim.families import Layer
 from hf_repsim.forward import Pass, hear, make_passes
+from hf_repsim.layers import Layer
 from hf_repsim.speech_model import PRECISIONS, SpeechModel, check_model, load_model
 
 if TYPE_CHECKING:

@@ -23,9 +23,10 @@ PACKAGE = ROOT / "hf_repsim"
 STANDS = {
     0: "clock measures moments origin pair products result schema table",
     1: """
-        ahead audio checkpoint columns course ctc families forward frames hub_errors location
+        ahead anatomy audio checkpoint columns course ctc ear families features forward frames front_ends
+        geometry hub_errors layers location
         machine_paths memory model_files probe reading reproduce run savepoint source speech_model
-        states storage stream tiles
+        states storage stream taps tiles tower_weights
     """,
     2: """
         alarm cells claims comparison contrast convergence differences hearing indicators jobs

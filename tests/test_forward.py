@@ -127,7 +127,8 @@ def test_hooks_are_gone_after_an_error(speech_model, monkeypatch):
 def test_a_model_that_does_not_keep_its_clock_is_refused(speech_models):
     model = speech_models["hubert-base"]
     layer = replace(model.layers["encoder.1"], clock=model.layers["conv.5"].clock)
-    wrong = replace(model, layers={**model.layers, "encoder.1": layer})
+    layers = {**model.layers, "encoder.1": layer}
+    wrong = replace(model, anatomy=replace(model.anatomy, layers=layers))
     with pytest.raises(RuntimeError, match=r"'encoder.1' of .* \[49\] frames where.* \[99\]"):
         extract(wrong, noise(16000))
 
