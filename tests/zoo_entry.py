@@ -55,11 +55,10 @@ def stir(model: torch.nn.Module) -> None:
     for name, weight in model.named_parameters():
         if name.endswith(("original0", "weight_g")):  # lengths of weight-normed directions
             continue
-        if weight.dim() >= 2:
-            fan_in = weight[0].numel()
-            weight.normal_(std=fan_in**-0.5)
-        else:
+        if max(weight.shape, default=1) == weight.numel():  # a vector: gain, bias, token, slope
             weight.add_(torch.randn_like(weight), alpha=JITTER)
+        else:
+            weight.normal_(std=weight[0].numel() ** -0.5)
 
 
 def save_extractor(entry: Entry, folder: Path) -> None:

@@ -229,19 +229,20 @@ FAST_CONFORMERS = {
         NEMOTRON,
         {"feature_size": 128},
     ),
+    # Its extractor gives a mask only when the call asks for one: it does not heed its own JSON.
     "lasr_ctc": Entry(
         "lasr_ctc",
         "LasrForCTC",
         {"vocab_size": 32, "encoder_config": CONFORMER},
         "LasrFeatureExtractor",
-        {"return_attention_mask": True},
+        {},
     ),
     "lasr_encoder": Entry(
         "lasr_encoder",
         "LasrEncoder",
         CONFORMER,
         "LasrFeatureExtractor",
-        {"return_attention_mask": True},
+        {},
     ),
     "granite_speech5_ctc": Entry(
         "granite_speech5_ctc",
