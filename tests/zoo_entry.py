@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -26,6 +26,7 @@ class Entry:
         needs: packages without which it cannot be built, or cannot hear, here.
         processor: its processor's class name, where the real repositories keep the feature
             extractor inside ``processor_config.json`` and have no ``preprocessor_config.json``.
+        pickles: further files that its own ``from_pretrained`` reads, as ``torch.save`` has them.
     """
 
     model_type: str
@@ -35,6 +36,7 @@ class Entry:
     extractor_options: dict
     needs: tuple[str, ...] = ()
     processor: str = ""
+    pickles: dict = field(default_factory=dict)
 
 
 def save(entry: Entry, folder: Path) -> Path:
@@ -46,6 +48,8 @@ def save(entry: Entry, folder: Path) -> Path:
         stir(model)
     model.save_pretrained(folder)
     save_extractor(entry, folder)
+    for name, content in entry.pickles.items():
+        torch.save(content, folder / name)
     return folder
 
 
