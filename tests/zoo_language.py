@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.zoo_entry import Entry
 from tests.zoo_omni import OMNI
+from tests.zoo_qwen import QWEN
 from tests.zoo_towers import (
     FLAMINGO,
     FUN_ASR_NANO,
@@ -58,8 +59,9 @@ MIMI = {
 # Six strides of the real codec, one block each: 3200 samples to a frame.
 VIBEVOICE = {"hidden_size": 8, "num_filters": 2, "depths": [1] * 7, "ffn_expansion": 1}
 
-LANGUAGE = {
+LANGUAGE: dict[str, Entry] = {
     **TOWERS,
+    **QWEN,
     **OMNI,
     "qwen2_audio": Entry(
         "qwen2_audio",
@@ -71,8 +73,8 @@ LANGUAGE = {
     "voxtral": Entry(
         "voxtral",
         "VoxtralForConditionalGeneration",
-        # four frames of the tower are one of the projector's
         {
+            # four frames of the tower are one of the projector's
             "audio_config": VOXTRAL | {"intermediate_size": 64},
             "text_config": TEXT,
             "audio_token_id": AUDIO_TOKEN,
@@ -83,6 +85,7 @@ LANGUAGE = {
     "voxtral_realtime": Entry(
         "voxtral_realtime",
         "VoxtralRealtimeForConditionalGeneration",
+        # Its own forward takes a multiple of 8 mel frames only; the tower takes any number.
         {"audio_config": VOXTRAL_REALTIME, "text_config": TEXT},
         "VoxtralRealtimeFeatureExtractor",
         {},

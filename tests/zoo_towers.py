@@ -7,6 +7,7 @@ from tests.zoo_entry import Entry
 WIDTH = 16  # of the language models, and so of what a tower hands to one
 
 # The front of Whisper: 128 bins of 10 ms, a fixed window, here 4 s (200 positions of 20 ms).
+# With the option alone the mask is one of samples; with the argument of the call, of frames.
 WINDOW = {"feature_size": 128, "chunk_length": 4}
 MASKED_WINDOW = {**WINDOW, "return_attention_mask": True}
 
@@ -110,6 +111,7 @@ NEMOTRON_SPEAKERS = {
     "head_config": {"hidden_size": 8, "audio_hidden_size": 16},
 }
 NEMOTRON = {"asr_config": NEMOTRON_ASR, "diarization_config": NEMOTRON_SPEAKERS}
+# Part of a model only: transformers 5.23 cannot load its class alone (no post_init).
 INKLING = {"n_mel_bins": 80, "mel_vocab_size": 16, "text_hidden_size": WIDTH}
 
 
@@ -158,11 +160,19 @@ TOWERS = {
             "GraniteSpeechFeatureExtractor",
         ),
         tower(
+            "granite_speech_plus_encoder",
+            "GraniteSpeechPlusCTCEncoder",
+            {**GRANITE, "cat_hidden_layers": [1]},  # block 1 beside the last: twice as wide
+            "GraniteSpeechFeatureExtractor",
+        ),
+        # Wants a mask; its extractor gives none for one clip.
+        tower(
             "phi4_multimodal_audio",
             "Phi4MultimodalAudioModel",
             PHI4,
             "Phi4MultimodalFeatureExtractor",
         ),
+        # Its mask is true where there is no sound; what it returns has a quarter of the frames.
         tower("gemma3n_audio", "Gemma3nAudioEncoder", GEMMA3N, "Gemma3nAudioFeatureExtractor"),
         tower("gemma4_audio", "Gemma4AudioModel", GEMMA4, "Gemma4AudioFeatureExtractor"),
         tower(
@@ -189,6 +199,7 @@ TOWERS = {
             "NemotronAsrStreamingFeatureExtractor",
             feature_size=128,
         ),
+        # Takes a multiple of 8 mel frames only.
         tower(
             "nemotron3_5_transcribe_audio",
             "Nemotron3_5TranscribeAudioModel",
@@ -196,7 +207,5 @@ TOWERS = {
             "NemotronAsrStreamingFeatureExtractor",
             feature_size=128,
         ),
-        # transformers 5.23 cannot load it alone: its class runs no post_init.
-        tower("inkling_audio", "InklingAudioModel", INKLING, "InklingFeatureExtractor"),
     )
 }
