@@ -255,7 +255,7 @@ LANGUAGE: dict[str, Entry] = {
         "VibeVoiceForConditionalGeneration",
         {
             "audio_config": VIBEVOICE,
-            "semantic_model_config": VIBEVOICE,
+            "semantic_model_config": {**VIBEVOICE, "num_filters": 1},
             "text_config": TEXT,
             "diffusion_head_config": {
                 "hidden_size": WIDTH,
@@ -278,7 +278,7 @@ LANGUAGE: dict[str, Entry] = {
         "VibeVoiceAsrForConditionalGeneration",
         {
             "acoustic_tokenizer_encoder_config": VIBEVOICE,
-            "semantic_tokenizer_encoder_config": VIBEVOICE,
+            "semantic_tokenizer_encoder_config": {**VIBEVOICE, "num_filters": 1},
             "text_config": TEXT,
             "audio_bos_token_id": 51,
             "audio_eos_token_id": 52,
