@@ -49,19 +49,22 @@ XCODEC = {
     "acoustic_model_config": ACOUSTIC,
     "semantic_model_config": SEMANTIC,
 }
-HIGGS = XCODEC | {"codebook_dim": 8, "acoustic_model_config": ACOUSTIC}
+# 25 frames per second: of the 50 of HuBERT every second one is kept.
+HOP_960 = {"downsampling_ratios": [8, 5, 4, 2, 3], "upsampling_ratios": [8, 5, 4, 2, 3]}
+HIGGS = XCODEC | {"codebook_dim": 8, "acoustic_model_config": ACOUSTIC | HOP_960}
 # As X-Codec, with w2v-BERT for the semantic part and finite scalar quantisation.
 XCODEC2 = BLOCKS | {
     "num_hidden_layers": 1,
     "num_key_value_heads": 2,
     "head_dim": 16,
     "encoder_hidden_size": 4,
-    "quantization_dim": 32,
+    "quantization_dim": 64,  # both encoders side by side
     "semantic_model_config": FILTERBANK_CONFORMER | {"num_hidden_layers": 2},
 }
 VIBEVOICE = {"hidden_size": 8, "num_filters": 2, "depths": [1] * 7, "ffn_expansion": 1}
 PE_BLOCKS = BLOCKS | {"head_dim": 16, "max_position_embeddings": 500}
 PE_AUDIO = PE_BLOCKS | {"dac_config": {"encoder_hidden_size": 4, "codebook_dim": 8}}
+PE_VIDEO = PE_BLOCKS | {"vision_config": {"architecture": "test_vit", "num_classes": 16}}
 PE_TEXT = {
     "vocab_size": 40,
     "hidden_size": 32,
@@ -219,7 +222,7 @@ WITH_TRANSFORMERS = {
         "PeAudioVideoModel",
         {
             "text_config": PE_TEXT,
-            "audio_video_config": PE_BLOCKS | {"audio_config": PE_AUDIO, "video_config": PE_BLOCKS},
+            "audio_video_config": PE_BLOCKS | {"audio_config": PE_AUDIO, "video_config": PE_VIDEO},
         },
         "PeAudioFeatureExtractor",
         {},
