@@ -7,10 +7,10 @@ import json
 import pytest
 import transformers
 
-from tests.zoo import NOT_BUILT, ZOO, mapped
-from tests.zoo_entry import save
-from tests.zoo_language import LANGUAGE
-from tests.zoo_speech import SPEECH
+from zoo import NOT_BUILT, ZOO, mapped
+from zoo_entry import save
+from zoo_language import LANGUAGE
+from zoo_speech import SPEECH
 
 LARGEST = 3e6  # bytes of weights: a test must not wait for a model
 BUILT = {entry.model_type for entry in ZOO.values()}

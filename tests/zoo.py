@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from transformers.models.auto import feature_extraction_auto, modeling_auto
 
-from tests.zoo_language import LANGUAGE
-from tests.zoo_speech import SPEECH
+from zoo_language import LANGUAGE
+from zoo_speech import SPEECH
 
 ZOO = SPEECH | LANGUAGE
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.zoo_entry import Entry
-from tests.zoo_mel import BLOCKS
-from tests.zoo_waves import BASE, FILTERBANK_CONFORMER
+from zoo_entry import Entry
+from zoo_mel import BLOCKS
+from zoo_waves import BASE, FILTERBANK_CONFORMER
 
 ENCODEC = {"hidden_size": 16, "num_filters": 4, "codebook_size": 16}
 STEREO = {

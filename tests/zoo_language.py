@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.zoo_entry import Entry
-from tests.zoo_omni import OMNI
-from tests.zoo_qwen import QWEN
-from tests.zoo_towers import (
+from zoo_entry import Entry
+from zoo_omni import OMNI
+from zoo_qwen import QWEN
+from zoo_towers import (
     FLAMINGO,
     FUN_ASR_NANO,
     GLMASR,

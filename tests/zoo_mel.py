@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.zoo_entry import Entry
+from zoo_entry import Entry
 
 WHISPER = {
     "vocab_size": 64,

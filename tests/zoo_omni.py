@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.zoo_entry import Entry
-from tests.zoo_towers import (
+from zoo_entry import Entry
+from zoo_towers import (
     DOTS3,
     GEMMA3N,
     GEMMA4,

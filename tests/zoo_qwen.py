@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.zoo_entry import Entry
-from tests.zoo_towers import BLOCKS, MASKED_WINDOW, QWEN2_5_OMNI, QWEN3_OMNI, TEXT, WIDTH
+from zoo_entry import Entry
+from zoo_towers import BLOCKS, MASKED_WINDOW, QWEN2_5_OMNI, QWEN3_OMNI, TEXT, WIDTH
 
 QWEN_EYES = {
     "depth": 2,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.zoo_codecs import CODECS
-from tests.zoo_entry import Entry
-from tests.zoo_mel import MEL
-from tests.zoo_waves import WAVES
+from zoo_codecs import CODECS
+from zoo_entry import Entry
+from zoo_mel import MEL
+from zoo_waves import WAVES
 
 # Its blocks are as wide as its spectrogram is high: frames go into T5 as they are.
 POP2PIANO = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.zoo_entry import Entry
+from zoo_entry import Entry
 
 WIDTH = 16  # of the language models, and so of what a tower hands to one
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.zoo_entry import Entry
+from zoo_entry import Entry
 
 WAVE = "Wav2Vec2FeatureExtractor"
 NO_MASK = {"return_attention_mask": False}  # "base" repositories: GroupNorm over time, no mask
