@@ -64,7 +64,8 @@ XCODEC2 = BLOCKS | {
 VIBEVOICE = {"hidden_size": 8, "num_filters": 2, "depths": [1] * 7, "ffn_expansion": 1}
 PE_BLOCKS = BLOCKS | {"head_dim": 16, "max_position_embeddings": 500}
 PE_AUDIO = PE_BLOCKS | {"dac_config": {"encoder_hidden_size": 4, "codebook_dim": 8}}
-PE_VIDEO = PE_BLOCKS | {"vision_config": {"architecture": "test_vit", "num_classes": 16}}
+TIMM = {"architecture": "test_vit", "model_args": {"depth": 1}, "num_classes": 16}
+PE_VIDEO = PE_BLOCKS | {"vision_config": TIMM}
 PE_TEXT = {
     "vocab_size": 40,
     "hidden_size": 32,

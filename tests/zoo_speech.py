@@ -25,7 +25,7 @@ MUSIC = {
         POP2PIANO,
         "Pop2PianoFeatureExtractor",
         {"feature_size": 32},
-        needs=("essentia", "librosa", "pretty_midi"),
+        needs=("essentia", "librosa"),
     ),
 }
 SPEECH: dict[str, Entry] = WAVES | MEL | CODECS | MUSIC

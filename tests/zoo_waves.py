@@ -20,7 +20,10 @@ STABLE = BASE | {"feat_extract_norm": "layer", "conv_bias": True, "do_stable_lay
 QUANTISER = {"num_codevectors_per_group": 8, "codevector_dim": 16, "proj_codevector_dim": 16}
 XVECTOR = {"tdnn_dim": [16, 16, 16, 16, 24], "xvector_output_dim": 16}
 # The squeeze halves the frames of the blocks (40 ms); the upsampling doubles those of the end.
-SQUEEZED = BLOCKS | {"conv_dim": [8, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16]}
+SQUEEZED = BLOCKS | {
+    "conv_dim": [8] + [16] * 12,
+    "layer_norm_eps": 1e-9,  # thirteen random convolutions and no norm: variances near 1e-8
+}
 CONFORMER = BASE | QUANTISER | {"vocab_size": 32, "feat_extract_norm": "layer", "conv_bias": True}
 FILTERBANK_CONFORMER = BLOCKS | {"vocab_size": 32}
 SPEECHT5 = {
@@ -112,7 +115,9 @@ DESCENDANTS = {
     "unispeech-sat": Entry("unispeech-sat", "UniSpeechSatForCTC", BASE, WAVE, NO_MASK),
     "unispeech-sat--stable": Entry("unispeech-sat", "UniSpeechSatModel", STABLE, WAVE, MASK),
     "sew": Entry("sew", "SEWForCTC", SQUEEZED, WAVE, NO_MASK),
-    "sew-d": Entry("sew-d", "SEWDForCTC", SQUEEZED, WAVE, NO_MASK),
+    "sew-d": Entry(
+        "sew-d", "SEWDForCTC", SQUEEZED | {"feature_layer_norm_eps": 1e-9}, WAVE, NO_MASK
+    ),
     "wav2vec2-conformer": Entry(
         "wav2vec2-conformer", "Wav2Vec2ConformerForCTC", CONFORMER, WAVE, MASK
     ),
