@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from hf_repsim.ear import Ear, bind, find_blocks, find_entry, find_tower
 from hf_repsim.families import Family
 from hf_repsim.features import feature_lengths, make_features, output_names
-from hf_repsim.geometry import Measured, measure
-from hf_repsim.layers import Layer
-from hf_repsim.taps import INPUT, recorded
+from hf_repsim.geometry import Ask, Geometry, Measured, Redraw, measure
+from hf_repsim.layers import Axes, Layer
+from hf_repsim.taps import INPUT, LAST, recorded
 
 Configs = tuple[Any, Any]  # the model's configuration and its feature extractor
 _DEPTH = 2  # blocks of a shadow
@@ -37,7 +37,8 @@ class Anatomy:
     layers: dict[str, Layer]  # in the order in which audio passes them
     window: int | None = None  # samples of the window that is heard at once, whatever the length
     longest: int | None = None  # samples that are heard at most; longer audio is cut in pieces
-    is_measured: bool = False
+    least: int = 1  # samples that it takes
+    is_measured: bool = False  # when frames fall was measured, not derived
 
 
 def anatomy_of(family: Family, whole: nn.Module, configs: Configs) -> Anatomy:
@@ -53,16 +54,18 @@ def anatomy_of(family: Family, whole: nn.Module, configs: Configs) -> Anatomy:
     """
     if family.is_declared:
         return _declared(family, whole, configs)
-    ear = _found(family, whole, configs)
-    window = family.window(*configs) or _fixed_window(configs[1])
-    measured = _measured(family, whole, configs, ear=ear, window=window)
-    return Anatomy(
-        ear,
-        _measured_layers(whole, ear, measured),
-        window=window,
-        longest=None if window else _longest(configs[1]),
-        is_measured=True,
-    )
+    ear = _found(family, whole, configs[1])
+    config = whole.get_submodule(ear.tower).config
+    window = family.window(config, configs[1]) or _fixed_window(family, configs[1])
+    geometry = _measured(family, whole, configs, ear=ear, window=window)
+    layers = _measured_layers(whole, ear, geometry.taps)
+    is_measured = family.front_end is None
+    if not is_measured:
+        clock = family.front_end(config, configs[1])[-1]
+        layers = {name: replace(layer, clock=clock) for name, layer in layers.items()}
+    longest = family.longest(config, configs[1]) or window or _longest(family, configs[1])
+    window = window if geometry.is_fixed else None
+    return Anatomy(ear, layers, window, longest, geometry.least, is_measured)
 
 
 def find_head(family: Family, module: nn.Module) -> nn.Module | None:
@@ -107,7 +110,7 @@ def _declared_layers(
     table = []
     if family.convs:
         for i, (clock, width) in enumerate(zip(clocks, config.conv_dim, strict=True)):
-            fields = {"n_features": width, "clock": clock, "default": False, "axes": "bdt"}
+            fields = {"n_features": width, "clock": clock, "default": False, "axes": Axes("bdt")}
             table.append(layer(f"conv.{i}", f"{family.convs}.{i}", **fields))
     if family.hidden:
         stages = zip_longest(family.hidden(config), clocks, fillvalue=clocks[-1])
@@ -126,99 +129,116 @@ def _declared_layers(
     return {layer.name: layer for layer in table}
 
 
-def _found(family: Family, whole: nn.Module, configs: Configs) -> Ear:
+def _found(family: Family, whole: nn.Module, extractor: Any) -> Ear:
     known = family.tower is not None
     tower = _declared_tower(family, whole) if known else find_tower(whole)
-    owner, method = find_entry(whole, tower)
-    if family.method is not None:
-        owner, method = tower, family.method
     blocks = family.blocks or find_blocks(whole.get_submodule(tower))
-    made = output_names(configs[1])
-    if family.inputs is not None:
-        made = [name for name in made if name in family.inputs]
-    arguments = bind(whole, (owner, method), made)
-    return Ear(tower, owner, method, blocks, arguments, family.constants)
+    made = family.inputs or output_names(extractor)
+    entry = (tower, family.method) if family.method else find_entry(whole, tower)
+    try:
+        arguments = bind(whole, entry, made)
+    except ValueError:
+        if entry[0] == tower:
+            raise
+        entry = tower, "forward"  # the whole wants more than audio
+        arguments = bind(whole, entry, made)
+    return Ear(tower, *entry, blocks, arguments, family.constants)
 
 
-def _fixed_window(extractor: Any) -> int | None:
+def _fixed_window(family: Family, extractor: Any) -> int | None:
     """Samples of the window that an extractor fills up whatever the length, if it does."""
     second = extractor.sampling_rate
-    if len(set(feature_lengths(extractor, (second, 3 * second // 2)))) > 1:
+    if len(set(feature_lengths(extractor, (second, 3 * second // 2), padding=family.padding))) > 1:
         return None
-    for name in ("n_samples", "nb_max_samples"):
-        if isinstance(getattr(extractor, name, None), int):
-            return getattr(extractor, name)
+    if isinstance(getattr(extractor, "n_samples", None), int):
+        return extractor.n_samples
     raise ValueError(
         f"{type(extractor).__name__} makes as many features of any length, and does not say of how "
         "many samples"
     )
 
 
-def _longest(extractor: Any) -> int | None:
+def _longest(family: Family, extractor: Any) -> int | None:
     """Samples beyond which an extractor leaves audio out, if it does so within a minute."""
     second = extractor.sampling_rate
-    half, whole = feature_lengths(extractor, (30 * second, 60 * second))
+    half, whole = feature_lengths(extractor, (30 * second, 60 * second), padding=family.padding)
     if whole > 1.5 * half:
         return None
     low, high = second, 60 * second
     while high - low > second // 100:
         middle = (low + high) // 2
-        (n,) = feature_lengths(extractor, (middle,))
+        (n,) = feature_lengths(extractor, (middle,), padding=family.padding)
         low, high = (low, middle) if n >= whole else (middle, high)
     return low
 
 
 def _measured(
     family: Family, whole: nn.Module, configs: Configs, *, ear: Ear, window: int | None
-) -> dict[str, Measured]:
-    key = json.dumps(
-        [type(whole).__name__, configs[0].to_json_string(), configs[1].to_json_string()]
-    )
-    if key not in _KNOWN:
-        shadow = _shadow(whole, ear)
-        paths = _paths(shadow, ear)
-
-        def ask(waveforms: Sequence[np.ndarray]) -> Mapping[str, Tensor]:
-            inputs = make_features(configs[1], waveforms, padding=family.padding)
-            inputs = family.prepare({n: inputs[n] for n in ear.arguments if n in inputs})
-            with torch.no_grad(), recorded(shadow, paths) as kept:
-                ear.hear(shadow, inputs)
-            return {name: torch.cat(parts) for name, parts in kept.items() if parts}
-
-        def redraw(seed: int) -> None:
-            generator = torch.Generator().manual_seed(seed)
-            for name, weights in shadow.get_submodule(ear.tower).named_parameters():
-                if weights.dim() > 1 and not name.endswith(("original0", "weight_g")):
-                    std = weights[0].numel() ** -0.5
-                    weights.data.normal_(std=std, generator=generator)
-
-        _KNOWN[key] = measure(ask, configs[1].sampling_rate, redraw=redraw, window=window)
-    return _KNOWN[key]
+) -> Geometry:
+    config, extractor = configs
+    key = json.dumps([type(whole).__name__, config.to_json_string(), extractor.to_json_string()])
+    if key in _KNOWN:
+        return _KNOWN[key]
+    tokens = family.tokens(whole.get_submodule(ear.tower).config)
+    failed: Exception | None = None
+    for shadow in _shadows(whole, ear):
+        ask, redraw = _questions(family, shadow, extractor, ear=ear)
+        how = {"redraw": redraw, "window": window, "tokens": tokens}
+        try:
+            _KNOWN[key] = measure(ask, extractor.sampling_rate, **how)
+        except Exception as error:
+            failed = error
+            continue
+        return _KNOWN[key]
+    raise ValueError(
+        f"it does not hear noise as a speech model does: {type(failed).__name__}: {failed}"
+    ) from failed
 
 
-_KNOWN: dict[str, dict[str, Measured]] = {}
+_KNOWN: dict[str, Geometry] = {}
 
 
-def _shadow(whole: nn.Module, ear: Ear) -> nn.Module:
-    """The skeleton with a tower of random weights in it, of little depth if it can be had."""
+def _questions(
+    family: Family, shadow: nn.Module, extractor: Any, *, ear: Ear
+) -> tuple[Ask, Redraw]:
+    paths = _paths(shadow, ear)
+
+    def ask(waveforms: Sequence[np.ndarray]) -> Mapping[str, Tensor]:
+        made = make_features(extractor, waveforms, padding=family.padding)
+        inputs = family.prepare(made)
+        inputs = {name: inputs[name] for name in ear.arguments if name in inputs}
+        with torch.no_grad(), recorded(shadow, paths) as kept:
+            ear.hear(shadow, inputs)
+        return {name: torch.cat(parts) for name, parts in kept.items() if parts}
+
+    def redraw(seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        for name, weights in shadow.get_submodule(ear.tower).named_parameters():
+            if weights.dim() > 1 and not name.endswith(("original0", "weight_g")):
+                weights.data.normal_(std=weights[0].numel() ** -0.5, generator=generator)
+
+    return ask, redraw
+
+
+def _shadows(whole: nn.Module, ear: Ear) -> Iterator[nn.Module]:
+    """The skeleton with a tower of random weights in it, of little depth first."""
     skeleton = whole.get_submodule(ear.tower)
     n_blocks = len(skeleton.get_submodule(ear.blocks))
-    tower = None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        for config in (*_shallow(skeleton.config, n_blocks), skeleton.config):
+    for config in (*_shallow(skeleton.config, n_blocks), skeleton.config):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
             try:
                 tower = type(skeleton)(copy.deepcopy(config)).float().eval()
-                break
             except Exception:
+                if config is skeleton.config:
+                    raise
                 continue
-    if tower is None:
-        raise ValueError(f"{type(skeleton).__name__} cannot be built on its own")
-    if not ear.tower:
-        return tower
-    whole = copy.deepcopy(whole)
-    whole.set_submodule(ear.tower, tower)
-    return whole
+        if not ear.tower:
+            yield tower
+            continue
+        shadow = copy.deepcopy(whole)
+        shadow.set_submodule(ear.tower, tower)
+        yield shadow.eval()
 
 
 def _shallow(config: Any, n_blocks: int) -> list[Any]:
@@ -241,19 +261,15 @@ def _paths(whole: nn.Module, ear: Ear) -> dict[str, str]:
     paths = {"encoder.0": f"{blocks}.0{INPUT}"}
     for i in range(len(whole.get_submodule(blocks))):
         paths[f"encoder.{i + 1}"] = f"{blocks}.{i}"
-    return paths
+    return paths | {"final": f"{ear.tower}{LAST}"}
 
 
-def _measured_layers(
-    whole: nn.Module, ear: Ear, measured: Mapping[str, Measured]
-) -> dict[str, Layer]:
-    paths = _paths(whole, ear)
-    deepest = list(measured)[-1]
+def _measured_layers(whole: nn.Module, ear: Ear, taps: Mapping[str, Measured]) -> dict[str, Layer]:
+    last_block = [name for name in taps if name != "final"][-1]
     table = {}
-    for name, path in paths.items():
-        one = measured.get(name, measured[deepest])
-        table[name] = Layer(
-            name, None, path, one.n_features, one.clock, default=True, axes=one.axes,
-            is_regular=one.regular,
-        )  # fmt: skip
+    for name, path in _paths(whole, ear).items():
+        one = taps.get(name, None if name == "final" else taps[last_block])
+        if one is not None:
+            fields = {"axes": one.axes, "is_regular": one.is_regular}
+            table[name] = Layer(name, None, path, one.n_features, one.clock, default=True, **fields)
     return table

@@ -62,7 +62,10 @@ class Checkpoint:
             return build(self.config)
 
     def _anatomy(self, whole: nn.Module) -> Anatomy:
-        return anatomy_of(self.family, whole, (self.config, self.extractor))
+        try:
+            return anatomy_of(self.family, whole, (self.config, self.extractor))
+        except ValueError as error:
+            raise ValueError(f"{self.files.name} cannot be compared: {error}") from error
 
     def load(self) -> tuple[nn.Module, Anatomy]:
         """Return the whole model with weights in its tower and head, and where it hears.
@@ -197,6 +200,8 @@ def find_checkpoint(
         snapshot_download(files.name, revision=files.commit, allow_patterns=["*.py"])
     options = {"trust_remote_code": trust_remote_code}
     config = _read(files, "AutoConfig", options)
+    if why := family.refused(config):
+        raise ValueError(f"{files.name} cannot be compared: {why}")
     # hidden_states[-1] is to be the raw output of the last block, as the others are; the normed
     # one is `final`.
     config.tie_last_hidden_states = False
@@ -216,8 +221,6 @@ def _family(files: ModelFiles) -> Family:
         importlib.import_module(family.home)  # tells transformers of model types that it lacks
     except (AttributeError, ValueError) as error:
         raise ValueError(f"{files.name} cannot be compared: {error}") from error
-    if family.refused is not None:
-        raise ValueError(f"{files.name} cannot be compared: {family.refused}")
     return family
 
 
@@ -230,9 +233,10 @@ def _read_extractor(files: ModelFiles, family: Family, options: dict[str, bool])
             f"{files.name} takes {family.inputs[0]}, but its feature extractor "
             f"({type(extractor).__name__}) makes {makes}: {EXTRACTORS[0]} is of another model"
         )
-    # The same audio must give the same states.
-    if getattr(extractor, "dither", 0.0):
-        extractor.dither = 0.0
+    # The same audio must give the same states, and no more than the audio.
+    for name in ("dither", "audio_delay_seconds", "audio_silence_prefix_seconds"):
+        if getattr(extractor, name, 0.0):
+            setattr(extractor, name, 0.0)
     return extractor
 
 

@@ -13,15 +13,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
-
 from hf_repsim.clock import FrameClock
+from hf_repsim.feeding import Prepare, frame_mask, inverted, multiple_of, with_mask, without_tail
 from hf_repsim.front_ends import (
     Hidden,
+    ast_front_end,
     conv_and_lstm_layers,
     ctc_front_end,
+    has_group_norm,
+    nemotron_chunk,
+    norms_last,
     speech2text_front_end,
     speech2text_min_samples,
+    stereo,
     waveform_convs,
     whisper_front_end,
     whisper_window,
@@ -45,6 +49,7 @@ class Family:
     front_end: Callable[[Any, Any], tuple[FrameClock, ...]] | None = None  # last: the blocks'
     window: Callable[[Any, Any], int | None] = lambda config, extractor: None  # samples, if fixed
     min_samples: Callable[[Any, Any], int] = lambda config, extractor: 1  # beside the clock's
+    longest: Callable[[Any, Any], int | None] = lambda config, extractor: None  # samples; found
     # Layers beside the blocks.
     convs: str | None = None  # the list of front-end stages, where these are layers of their own
     hidden: Callable[[Any], tuple[Hidden, ...]] | None = None  # where not those of the blocks
@@ -56,12 +61,14 @@ class Family:
     # the part of the tower, (rows, samples) -> (rows, channels, frames), that notices padding
     alone: Callable[[Any], str | None] = lambda config: None
     constants: Mapping[str, Any] = field(default_factory=dict)  # further arguments
-    prepare: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda inputs: inputs
+    prepare: Prepare = lambda made: made  # what the extractor made, as the model wants it
+    # Tokens before the first frame, and bands of frequency, that states have.
+    tokens: Callable[[Any], tuple[int, int]] = lambda config: (0, 1)
     # How it is loaded.
     home: str = "transformers"  # has the classes; importing it makes the model types known
     harmless_missing: tuple[str, ...] = ()  # names of parameters that evaluation never reads
     optional_packages: tuple[str, ...] = ()  # whose presence changes the numbers a little
-    refused: str | None = None  # why it cannot be compared
+    refused: Callable[[Any], str | None] = lambda config: None  # why it cannot be compared
 
     @property
     def is_declared(self) -> bool:
@@ -71,17 +78,20 @@ class Family:
 
 FAMILIES: list[Family] = [
     Family(
-        model_types=("wav2vec2", "hubert", "wavlm"),
+        model_types=(
+            *("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat"),
+            "wav2vec2-conformer",
+        ),
         tower="",
         inputs=("input_values", "attention_mask"),
         blocks="encoder.layers",
         front_end=waveform_convs,
         convs="feature_extractor.conv_layers",
         # Without stable layer norm the same module comes before the blocks.
-        final=lambda config: "encoder.layer_norm" if config.do_stable_layer_norm else None,
+        final=lambda config: "encoder.layer_norm" if norms_last(config) else None,
         padding_exact=lambda config, extractor: True,
         # A group norm takes its statistics over time, padding included.
-        alone=lambda config: "feature_extractor" if config.feat_extract_norm == "group" else None,
+        alone=lambda config: "feature_extractor" if has_group_norm(config) else None,
         harmless_missing=("masked_spec_embed",),
         head="lm_head",
     ),
@@ -127,6 +137,131 @@ FAMILIES: list[Family] = [
         padding_exact=lambda config, extractor: extractor.return_attention_mask,
         head="lm_head",
         home="hf_repsim.ctc",
+    ),
+    Family(
+        model_types=("audio-spectrogram-transformer",),
+        front_end=ast_front_end,
+        window=lambda config, extractor: extractor.max_length * 160,
+        tokens=lambda config: (
+            2,
+            (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1,
+        ),
+        optional_packages=("torchaudio",),
+    ),
+    Family(
+        model_types=("moonshine_streaming",),
+        prepare=multiple_of(80, "input_values"),
+    ),
+    # Frames are taken by eights, which the processor sees to.
+    Family(
+        model_types=("nemotron3_5_transcribe", "nemotron3_5_transcribe_audio", "nemo_speechlm"),
+        prepare=multiple_of(8, "input_features"),
+        longest=nemotron_chunk,
+    ),
+    # The mask of its tower is one of attention, which only the whole model makes.
+    Family(
+        model_types=("qwen2_audio", "qwen2_audio_encoder"),
+        inputs=("input_features", "attention_mask"),
+        prepare=frame_mask,
+    ),
+    # Only what the mask says is heard: to fill up a window of 30 or 300 s is in vain.
+    Family(
+        model_types=(
+            *("qwen2_5_omni", "qwen2_5_omni_thinker", "qwen3_omni_moe", "qwen3_omni_moe_thinker"),
+            *("qwen3_asr", "qwen3_asr_encoder"),
+        ),
+        padding=True,
+    ),
+    # The mask is said to be ignored, and is not.
+    Family(
+        model_types=("moss_transcribe_diarize_audio",),
+        inputs=("input_features",),
+    ),
+    # Towers for which True is padding.
+    Family(
+        model_types=("gemma3n", "gemma3n_audio"),
+        prepare=inverted("input_features_mask"),
+    ),
+    Family(
+        model_types=("phi4_multimodal",),
+        tower="embed_tokens_extend.audio_embed.encoder",
+        method="forward",
+        inputs=("audio_input_features", "audio_attention_mask"),
+        prepare=with_mask("audio_input_features", "audio_attention_mask"),
+    ),
+    Family(
+        model_types=("phi4_multimodal_audio",),
+        tower="",
+        method="forward",
+        inputs=("audio_input_features", "audio_attention_mask"),
+        prepare=with_mask("audio_input_features", "audio_attention_mask"),
+    ),
+    # Their main argument is called hidden_states.
+    Family(
+        model_types=("granite_speech", "granite_speech_plus"),
+        tower="encoder",
+        inputs=("input_features",),
+        optional_packages=("torchaudio",),
+    ),
+    Family(
+        model_types=("granite_speech_encoder", "granite_speech_plus_encoder"),
+        tower="",
+        inputs=("input_features",),
+        optional_packages=("torchaudio",),
+    ),
+    Family(
+        model_types=("granite_speech5_ctc", "granite_speech5_encoder"),
+        blocks="layers",
+        optional_packages=("torchaudio",),
+    ),
+    Family(
+        model_types=("vibevoice_acoustic_tokenizer_encoder",),
+        tower="",
+        inputs=("input_values",),
+    ),
+    Family(
+        model_types=("vibevoice_asr",),
+        tower="acoustic_tokenizer_encoder",
+        method="forward",
+        inputs=("input_values",),
+    ),
+    # Noise is added to its latents unless it is told not to.
+    Family(
+        model_types=("vibevoice",),
+        tower="audio_tower",
+        method="encode",
+        inputs=("input_values",),
+        constants={"sample": False},
+    ),
+    Family(
+        model_types=("vibevoice_acoustic_tokenizer",),
+        constants={"sample": False},
+    ),
+    Family(
+        model_types=("encodec", "musicgen"),
+        blocks="encoder.layers",
+        refused=lambda config: "it hears stereo, in pieces of a second" if stereo(config) else None,
+    ),
+    # A second of silence is appended, in which it is to finish its text.
+    Family(
+        model_types=("kyutai_speech_to_text",),
+        prepare=without_tail(24000, "input_values", "padding_mask"),
+    ),
+    Family(
+        model_types=("pe_audio", "pe_audio_encoder", "pe_audio_video"),
+        tokens=lambda config: (1, 1),
+    ),
+    Family(
+        model_types=("clap", "clap_audio_model"),
+        refused=lambda config: "its layers are images of a spectrogram: they have no frames",
+    ),
+    Family(
+        model_types=("gemma4_unified",),
+        refused=lambda config: "it has no encoder: audio enters the language model as it is",
+    ),
+    Family(
+        model_types=("inkling_mm_model", "inkling_audio"),
+        refused=lambda config: "it hears bins that only its processor makes",
     ),
 ]
 

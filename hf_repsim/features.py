@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 
@@ -33,7 +32,8 @@ def make_features(
     options = {"sampling_rate": extractor.sampling_rate, "return_tensors": "pt"}
     if padding is not None:
         options["padding"] = padding
-    if mask:
+    if mask or getattr(extractor, "return_attention_mask", None) is True:
+        # some that are set to make one make it only if asked, or one of samples instead of frames
         options["return_attention_mask"] = True
     takes_all = any(p.kind is p.VAR_KEYWORD for p in known.values())
     options = {name: v for name, v in options.items() if takes_all or name in known}
@@ -49,13 +49,12 @@ def output_names(extractor: Any) -> list[str]:
     return sorted(names, key=lambda name: name.endswith("mask"))
 
 
-def feature_lengths(extractor: Any, lengths: Sequence[int]) -> list[int]:
-    """Values along the longest axis of an extractor's main output, for so many samples each."""
+def feature_lengths(
+    extractor: Any, lengths: Sequence[int], *, padding: bool | str | None = None
+) -> list[int]:
+    """Values in an extractor's main output, for so many samples each."""
     rng = np.random.default_rng(0)
     noise = (0.05 * rng.standard_normal(max(lengths))).astype(np.float32)
     name = output_names(extractor)[0]
-    return [make_features(extractor, [noise[:n]])[name].numel() for n in lengths]
-
-
-__all__ = ["feature_lengths", "make_features", "output_names"]
-_ = torch
+    made = [make_features(extractor, [noise[:n]], padding=padding) for n in lengths]
+    return [one[name].numel() for one in made]

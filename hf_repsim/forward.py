@@ -7,6 +7,7 @@ would notice (a group norm over time), that part hears each utterance alone, the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +17,6 @@ import torch
 from torch import Tensor
 
 from hf_repsim.features import make_features
-from hf_repsim.geometry import frames_of
 from hf_repsim.speech_model import PRECISIONS, SpeechModel
 from hf_repsim.taps import recorded
 
@@ -96,7 +96,7 @@ def _rows(model: SpeechModel, name: str, said: list[Tensor], *, n_rows: int) -> 
     """States of each row; a front end that hears each row alone says them one by one."""
     axes = model.layers[name].axes
     each = n_rows if len(said) == 1 else 1
-    rows = [row for part in said for row in frames_of(part, axes, each)]
+    rows = [row for part in said for row in axes.frames(part, each)]
     if len(rows) != n_rows:
         raise RuntimeError(
             f"layer {name!r} of {model.name} said {len(rows)} rows where {n_rows} were heard: "
@@ -151,31 +151,42 @@ def _prepared(model: SpeechModel, group: list[_Piece]) -> Pass:
     is_ragged = len(set(lengths)) > 1 and model.window is None
     padding = model.family.padding or is_ragged or None
     made = make_features(model.processor, waveforms, padding=padding, mask=is_ragged)
+    made = model.family.prepare(made)
     inputs = {name: made[name] for name in model.anatomy.ear.arguments if name in made}
-    return Pass(utterances, lengths, model.family.prepare(inputs))
+    return Pass(utterances, lengths, inputs)
 
 
 def _cropped(
     model: SpeechModel, one: Pass, rows: dict[str, list[Tensor]]
 ) -> list[dict[str, Tensor]]:
     """States per row, without the frames that are of padding."""
-    whole = model.window or max(one.n_samples)
     cropped: list[dict[str, Tensor]] = [{} for _ in one.n_samples]
     for name, layer in rows.items():
         clock = model.layers[name].clock
-        # a front end that hears each row alone gives its own frames, the others those of the pass
-        expected = [{clock.n_frames(whole), clock.n_frames(n)} for n in one.n_samples]
-        found = [len(row) for row in layer]
-        if len(found) != len(expected) or any(
-            n not in known for n, known in zip(found, expected, strict=True)
-        ):
-            raise RuntimeError(
-                f"layer {name!r} of {model.name} gave {found} frames where its clock says "
-                f"{[max(known) for known in expected]}: hf_repsim does not understand this model"
-            )
+        _refuse_miscounted(model, one, name, found=[len(row) for row in layer])
         for row, n, states in zip(layer, one.n_samples, cropped, strict=True):
             states[name] = row[: clock.n_frames(n)].to(torch.promote_types(row.dtype, torch.float))
     return cropped
+
+
+def _refuse_miscounted(model: SpeechModel, one: Pass, name: str, *, found: list[int]) -> None:
+    layer, whole = model.layers[name], max(one.n_samples)
+    if model.window is not None and min(found) >= layer.clock.n_frames(whole):
+        return
+    # a front end that hears each row alone gives its own frames, the others those of the pass
+    expected = [(layer.clock.n_frames(whole), layer.clock.n_frames(n)) for n in one.n_samples]
+    slack, most = 0, 0
+    if not layer.is_regular:  # audio is cut or filled up to whole frames of a coarser layer
+        hops = [other.clock.hop for other in model.layers.values()]
+        slack, most = math.ceil(max(hops) / layer.clock.hop) + 1, max(found)
+    if len(found) != len(expected) or not all(
+        any(known - slack <= n <= max(known, most) for known in both)
+        for n, both in zip(found, expected, strict=True)
+    ):
+        raise RuntimeError(
+            f"layer {name!r} of {model.name} gave {found} frames where its clock says "
+            f"{[max(both) for both in expected]}: hf_repsim does not understand this model"
+        )
 
 
 @contextmanager

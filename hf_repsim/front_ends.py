@@ -86,3 +86,36 @@ def speech2text_min_samples(config: Any, extractor: Any) -> int:
     # The variance of a single filter-bank frame is 0, and the extractor divides by it.
     divides = extractor.do_ceptral_normalize and extractor.normalize_vars
     return 400 + 160 if divides else 400
+
+
+def ast_front_end(config: Any, extractor: Any) -> tuple[FrameClock, ...]:
+    """Return the clock of square patches of filter banks."""
+    banks = FrameClock.waveform(extractor.sampling_rate).then(kernel=400, stride=160)
+    return (banks.then(kernel=config.patch_size, stride=config.time_stride),)
+
+
+def ast_bands(config: Any) -> int:
+    """Return the patches that stand above each other."""
+    return (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
+
+
+def norms_last(config: Any) -> bool:
+    """Return whether the norm of an encoder comes after its blocks."""
+    return getattr(config, "do_stable_layer_norm", config.model_type == "wav2vec2-conformer")
+
+
+def has_group_norm(config: Any) -> bool:
+    """Return whether statistics over time are taken of what the first convolution says."""
+    return getattr(config, "feat_extract_norm", None) == "group"
+
+
+def nemotron_chunk(config: Any, extractor: Any) -> int:
+    """Return the samples beyond which the tower of Nemotron hears pieces with their context."""
+    # less one, as features are filled up to a whole frame
+    frames = getattr(config, "diarization_config", config).chunk_length - 1
+    return frames * config.subsampling_factor * extractor.hop_length
+
+
+def stereo(config: Any) -> bool:
+    """Return whether a codec, or the one in a model, hears two channels."""
+    return getattr(getattr(config, "audio_encoder", config), "audio_channels", 1) > 1

@@ -1,15 +1,15 @@
 """When the frames of a layer fall, found out by asking the model: geometry is measured, not known.
 
-Two lengths of noise tell which axis is time, longer ones the hop, a bisection between them how many
-samples the first frame needs, and clicks where frames are centred. Weights have no say in any of
-this but the last, and there little: random ones do.
+Two lengths of noise tell which axis is time; the lengths at which frames appear, by bisection,
+how far apart they are and how many samples the first one needs; clicks where they are centred.
+Weights have no say in any of this but the last, and little there: random ones do.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -17,27 +17,37 @@ import torch
 from torch import Tensor
 
 from hf_repsim.clock import FrameClock
+from hf_repsim.layers import Axes
 
 Ask = Callable[[Sequence[np.ndarray]], Mapping[str, Tensor]]  # waveforms -> tap -> raw states
 Redraw = Callable[[int], None]
 
 _SECONDS = (1.0, 1.5, 4.0)  # of noise: two lengths that differ little, and one for the hop
-_AWKWARD = (0.61803, 1.00007, 1.41421, 2.23607, 3.14159)  # seconds at which counts are checked
+_AWKWARD = (0.61803, 1.41421, 2.23607, 3.14159)  # seconds at which counts are checked
 _CLICKS = 8  # at as many places within one hop
 _APART = 0.25  # seconds between clicks, at least
 _LOUDNESS, _CLICK = 0.05, 0.5
 _NEAR, _LOCAL = 2, 0.5  # frames beside the one that a click is loudest in, and their least share
-_DRAWS = 5
+_DRAWS = 5  # of weights
 
 
 @dataclass(frozen=True)
 class Measured:
     """What was found out about one tap."""
 
-    axes: str  # "btd", "bdt", or "td" where the rows of a batch follow each other
+    axes: Axes
     n_features: int
     clock: FrameClock
-    regular: bool  # the clock counts the frames of every length that was tried
+    is_regular: bool  # the clock counts the frames of every length that was tried
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What was found out about a model."""
+
+    taps: dict[str, Measured]  # of the taps that have frames
+    least: int  # samples that it takes at least
+    is_fixed: bool  # as many frames, whatever the length
 
 
 class NoFrames(ValueError):
@@ -45,52 +55,46 @@ class NoFrames(ValueError):
 
 
 def measure(
-    ask: Ask, rate: int, *, redraw: Redraw, window: int | None = None, seed: int = 0
-) -> dict[str, Measured]:
+    ask: Ask,
+    rate: int,
+    *,
+    redraw: Redraw,
+    window: int | None = None,
+    tokens: tuple[int, int] = (0, 1),
+) -> Geometry:
     """Measure every tap of a model, the first of which is the input of its blocks.
 
     Args:
         ask: Runs the model on waveforms of equal length, (n_samples,) float32.
         rate: Samples per second.
         redraw: Draws the weights anew, by a seed.
-        window: Samples of the window that is heard at once whatever the length, None if any.
-        seed: Of the noise.
+        window: Samples that its feature extractor fills up, whatever the length; None if it does
+            not. The model may hear all of them, or what is of audio.
+        tokens: Tokens before the first frame, and bands of frequency, of each tap.
 
     Raises:
-        NoFrames: A tap has no axis whose length follows the audio's.
+        NoFrames: The first tap has no axis whose length follows the audio's.
     """
-    counter = _Counter(ask, rate, seed)
+    counter = _Counter(ask, rate)
     found = {}
-    for name, layout in counter.layouts(window).items():
-        if window is not None:
-            hop = Fraction(window, layout.n_frames)
-            needs, regular = 1, True
+    layouts = counter.layouts(tokens, may_be_fixed=window is not None)
+    first = next(iter(layouts))
+    is_fixed = counter.count(first, rate) == counter.count(first, 3 * rate // 2)
+    for name, axes in layouts.items():
+        if is_fixed:
+            hop = Fraction(window, counter.count(name, rate))
+            needs, is_regular = 1, True
         else:
-            hop = counter.hop(name)
-            needs, regular = counter.needs(name, hop)
+            hop, needs, is_regular = counter.pace(name)
         clock = FrameClock(rate, float(hop), 0.0, float(hop), needs)
-        found[name] = Measured(layout.axes, layout.n_features, clock, regular)
+        found[name] = Measured(axes, counter.width(name), clock, is_regular)
+    least = counter.least()
     centres = _centres(counter, found, redraw)
-    return {
+    placed = {
         name: replace(one, clock=replace(one.clock, offset=centres[name]))
         for name, one in found.items()
     }
-
-
-def frames_of(raw: Tensor, axes: str, n_rows: int) -> Tensor:
-    """Raw states as (rows, frames, features)."""
-    if axes == "bdt":
-        return raw.transpose(1, 2)
-    if axes == "td":
-        return raw.reshape(n_rows, -1, raw.shape[-1])
-    return raw
-
-
-@dataclass(frozen=True)
-class _Layout:
-    axes: str
-    n_features: int
-    n_frames: int
+    return Geometry(placed, least, is_fixed)
 
 
 @dataclass
@@ -99,95 +103,107 @@ class _Counter:
 
     ask: Ask
     rate: int
-    seed: int
-
-    def __post_init__(self):
-        self._shapes: dict[int, dict[str, tuple[int, ...]]] = {}
-        self._layouts: dict[str, _Layout] = {}
+    axes: dict[str, Axes] = field(default_factory=dict)
+    shapes: dict[int, dict[str, tuple[int, ...]]] = field(default_factory=dict)
 
     def noise(self, n: int) -> np.ndarray:
         """(n,) float32: the beginning of one long noise."""
-        generator = np.random.default_rng(self.seed)
+        generator = np.random.default_rng(0)
         return (_LOUDNESS * generator.standard_normal(n)).astype(np.float32)
 
-    def layouts(self, window: int | None) -> dict[str, _Layout]:
-        """Which axis of each tap is time."""
-        first, other = (round(s * self.rate) for s in _SECONDS[:2])
-        shapes = self._asked(first)
-        longer = self._asked(other)
-        # of a batch, to tell rows from frames
-        pair = self.ask([self.noise(first), self.noise(first)])
-        for name, shape in shapes.items():
-            self._layouts[name] = _layout(
-                (name, shape), longer[name], tuple(pair[name].shape), is_fixed=window is not None
-            )
-        return self._layouts
+    def layouts(self, tokens: tuple[int, int], *, may_be_fixed: bool) -> dict[str, Axes]:
+        """Axes of each tap that has frames."""
+        first, other = (self._said(round(s * self.rate)) for s in _SECONDS[:2])
+        # of two rows, to tell rows from frames
+        second = self.noise(self.rate)
+        pair = {name: tuple(part.shape) for name, part in self.ask([second, second]).items()}
+        for name, shape in first.items():
+            try:
+                order = _order((name, shape), other[name], pair[name], may_be_fixed=may_be_fixed)
+            except NoFrames:
+                if not self.axes:
+                    raise
+                continue
+            skip, bands = tokens if order == "btd" else (0, 1)
+            self.axes[name] = Axes(order, skip, bands)
+        return self.axes
+
+    def width(self, name: str) -> int:
+        """Features of a tap."""
+        return self.shapes[self.rate][name][self.axes[name].order.index("d")]
 
     def count(self, name: str, n: int) -> int:
         """Frames of a tap for n samples; 0 where the model does not take so few."""
-        if n not in self._shapes:
-            try:
-                self._asked(n)
-            except (RuntimeError, ValueError, IndexError):
-                if n > self.rate:
-                    raise
-                self._shapes[n] = {}
-        shape = self._shapes[n].get(name)
-        if shape is None:
+        shape = self._said(n).get(name)
+        axes = self.axes[name]
+        if shape is None or len(shape) != len(axes.order):
             return 0
-        layout = self._layouts[name]
-        return shape[layout.axes.index("t")] if len(shape) == len(layout.axes) else 0
+        return (shape[axes.order.index("t")] - axes.skip) // axes.bands
 
-    def hop(self, name: str) -> Fraction:
-        """Samples between frames: between the lengths at which the m-th and the n-th appear."""
-        short, long = self._appears(name, _SECONDS[0]), self._appears(name, _SECONDS[2])
-        frames = self.count(name, long) - self.count(name, short)
-        return Fraction(long - short, frames)
-
-    def needs(self, name: str, hop: Fraction) -> tuple[int, bool]:
-        """Samples for the first frame by the others', and whether that counts awkward lengths."""
-        at = self._appears(name, _SECONDS[0])
-        needs = math.ceil(at - (self.count(name, at) - 1) * hop)
+    def pace(self, name: str) -> tuple[Fraction, int, bool]:
+        """Samples between frames, samples for the first one, and whether these count any length."""
+        early, late = (self._appears(name, seconds) for seconds in _SECONDS[::2])
+        n_early, n_late = self.count(name, early), self.count(name, late)
+        hop = Fraction(late - early, max(1, n_late - n_early))
+        needs = math.ceil(early - (n_early - 1) * hop)
         clock = FrameClock(self.rate, float(hop), 0.0, 1.0, needs)
         lengths = [round(s * self.rate) for s in _AWKWARD]
-        return needs, all(self.count(name, n) == clock.n_frames(n) for n in lengths)
+        is_regular = all(self.count(name, n) == clock.n_frames(n) for n in lengths)
+        # frames that would be there without any audio are not of audio
+        return hop, max(needs, 1 - math.floor(hop)), is_regular and needs > -hop
+
+    def least(self) -> int:
+        """Samples that the model takes at least, with a frame in every tap."""
+        return self._first(lambda n: all(self.count(name, n) > 0 for name in self.axes), self.rate)
 
     def _appears(self, name: str, seconds: float) -> int:
         """The least number of samples with as many frames as so many seconds have."""
         high = round(seconds * self.rate)
-        n, step = self.count(name, high), 1
-        low = high - step
-        while low > 0 and self.count(name, low) >= n:
-            high, step = low, 2 * step
+        n = self.count(name, high)
+        return self._first(lambda some: self.count(name, some) >= n, high)
+
+    def _first(self, is_enough: Callable[[int], bool], high: int) -> int:
+        """The least number of samples that is enough, by bisection from one that is."""
+        low, step = high - 1, 1
+        while low > 0 and is_enough(low):
+            high, step = low, 4 * step
             low = max(0, high - step)
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if self.count(name, middle) >= n else (middle, high)
+            low, high = (low, middle) if is_enough(middle) else (middle, high)
         return high
 
-    def _asked(self, n: int) -> dict[str, tuple[int, ...]]:
-        if n not in self._shapes:
-            said = self.ask([self.noise(n)])
-            self._shapes[n] = {name: tuple(part.shape) for name, part in said.items()}
-        return self._shapes[n]
+    def _said(self, n: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of what the taps say of n samples; none where the model does not take so few."""
+        if n not in self.shapes:
+            try:
+                said = self.ask([self.noise(n)])
+                is_sound = all(bool(torch.isfinite(part).all()) for part in said.values())
+            except Exception:
+                if n >= self.rate:
+                    raise
+                said, is_sound = {}, False
+            self.shapes[n] = {k: tuple(part.shape) for k, part in said.items() if is_sound}
+        return self.shapes[n]
 
 
-def _layout(
+def _order(
     tap: tuple[str, tuple[int, ...]],
     longer: tuple[int, ...],
     pair: tuple[int, ...],
     *,
-    is_fixed: bool,
-) -> _Layout:
+    may_be_fixed: bool,
+) -> str:
+    """Axes of a tap, by its shape for one length, for a longer one and for two rows."""
     name, shape = tap
     if len(shape) == len(longer) == 3 and pair[0] == 2 * shape[0] == 2:
         moved = [i for i in (1, 2) if shape[i] != longer[i]]
-        if moved == [1] or (is_fixed and not moved):
-            return _Layout("btd", shape[2], shape[1])
+        if moved == [1] or (may_be_fixed and not moved):
+            return "btd"
         if moved == [2]:
-            return _Layout("bdt", shape[1], shape[2])
+            return "bdt"
     if len(shape) == 2 and shape[1] == longer[1] and pair[0] == 2 * shape[0]:
-        return _Layout("td", shape[1], shape[0])
+        return "td"
     raise NoFrames(
         f"{name} says {_by(shape)} of one length, {_by(longer)} of a longer one and {_by(pair)} of "
         "two: no axis of it is time"
@@ -212,16 +228,19 @@ def _centres(counter: _Counter, found: Mapping[str, Measured], redraw: Redraw) -
         redraw(i)
         said = counter.ask([quiet, clicked])
         for name, tap in found.items():
-            before, after = frames_of(said[name], tap.axes, 2).double()
+            before, after = tap.axes.frames(said[name], 2).double()
             centre = _centre((after - before).square().sum(1).sqrt(), tap.clock, places)
             seen[name] += [] if centre is None else [centre]
     first, *_ = found
+    base = float(np.median(seen[first])) if seen[first] else 0.0
     centres = {}
     for name, tap in found.items():
-        if len(seen[name]) > _DRAWS // 2:
+        if tap.clock.hop == found[first].clock.hop:  # blocks mix frames, and do not shift them
+            centres[name] = base
+        elif len(seen[name]) > _DRAWS // 2:
             centres[name] = float(np.median(seen[name]))
-        else:  # mixed over all of time: as the frames that its own are made of
-            centres[name] = centres.get(first, 0.0) + (tap.clock.hop - found[first].clock.hop) / 2
+        else:  # as the frames that its own are made of
+            centres[name] = base + (tap.clock.hop - found[first].clock.hop) / 2
     return centres
 
 
@@ -236,6 +255,8 @@ def _centre(change: Tensor, clock: FrameClock, places: Sequence[int]) -> float |
             max(0, math.floor((place - reach) / clock.hop)),
             min(len(change), math.ceil((place + reach) / clock.hop)),
         )
+        if not near:
+            return None
         peak = near.start + int(change[near.start : near.stop].argmax())
         t = torch.arange(max(0, peak - _NEAR), min(len(change), peak + _NEAR + 1))
         weights = change[t]

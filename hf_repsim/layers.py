@@ -7,7 +7,27 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from hf_repsim.clock import FrameClock
+
+
+@dataclass(frozen=True)
+class Axes:
+    """How the states that a module says are laid out."""
+
+    order: str = "btd"  # rows, frames, features; "bdt"; "td" where rows follow each other
+    skip: int = 0  # tokens before the first frame
+    bands: int = 1  # of frequency, that follow each other; they are averaged
+
+    def frames(self, raw: Tensor, n_rows: int) -> Tensor:
+        """Raw states as (rows, frames, features)."""
+        if self.order == "bdt":
+            raw = raw.transpose(1, 2)
+        elif self.order == "td":
+            raw = raw.reshape(n_rows, -1, raw.shape[-1])
+        raw = raw[:, self.skip :]
+        return raw.unflatten(1, (self.bands, -1)).mean(1) if self.bands > 1 else raw
 
 
 @dataclass(frozen=True)
@@ -20,8 +40,8 @@ class Layer:
     n_features: int
     clock: FrameClock
     default: bool  # compared unless other layers are asked for
-    axes: str = "btd"  # of the module's output: rows, frames, features; "bdt"; "td" if packed
-    is_regular: bool = True  # the clock counts its frames; else to one frame or so
+    axes: Axes = Axes()  # of what the module says
+    is_regular: bool = True  # the clock counts its frames; else it does so to a coarse layer's hop
 
 
 def select_layers(

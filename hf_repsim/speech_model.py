@@ -15,7 +15,7 @@ from hf_repsim.anatomy import Anatomy, find_head
 from hf_repsim.checkpoint import find_checkpoint
 from hf_repsim.families import Family
 from hf_repsim.layers import Layer, select_layers
-from hf_repsim.taps import INPUT
+from hf_repsim.taps import module_of
 
 PRECISIONS = {  # name -> what the forward pass computes in; weights are never kept in half
     "fp32": torch.float32,
@@ -68,7 +68,7 @@ class SpeechModel:
     @property
     def needs(self) -> int:
         """Samples, at the model's rate, needed for one frame of every layer."""
-        least = self.family.min_samples(self.module.config, self.processor)
+        least = max(self.anatomy.least, self.family.min_samples(self.module.config, self.processor))
         return max(least, *(layer.clock.needs for layer in self.layers.values()))
 
     @property
@@ -86,7 +86,7 @@ class SpeechModel:
 
     def submodule(self, layer: Layer) -> nn.Module:
         """Return the module whose output a layer is (for encoder.0: whose input)."""
-        return self.whole.get_submodule(layer.module_path.removesuffix(INPUT))
+        return self.whole.get_submodule(module_of(layer.module_path))
 
     def provenance(self) -> dict[str, Any]:
         """Return what was heard with, as JSON; of a folder the last name only, not where it is."""

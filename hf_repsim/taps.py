@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 INPUT = " (input)"  # ends the path of a tap that keeps what goes into its module
+LAST = " (last_hidden_state)"  # ... that keeps this of what comes out; nothing if there is none
 
 
 @contextmanager
@@ -18,7 +19,7 @@ def recorded(whole: nn.Module, paths: Mapping[str, str]) -> Iterator[dict[str, l
     Args:
         whole: The model that the paths begin in.
         paths: Name -> dotted path of a module, whose first output is kept; of one that ends in
-            " (input)" the first input.
+            " (input)" the first input; of one that ends in " (last_hidden_state)" only that.
     """
     kept: dict[str, list[Tensor]] = {name: [] for name in paths}
     handles = []
@@ -26,21 +27,35 @@ def recorded(whole: nn.Module, paths: Mapping[str, str]) -> Iterator[dict[str, l
     def after(name: str):
         return lambda module, args, kwargs, output: kept[name].append(first_tensor(output))
 
+    def last(name: str):
+        return lambda module, args, kwargs, output: kept[name].extend(_last_hidden_state(output))
+
     def before(name: str):
         return lambda module, args, kwargs: kept[name].append(first_tensor((*args, kwargs)))
 
     try:
         for name, path in paths.items():
-            module = whole.get_submodule(path.removesuffix(INPUT))
+            module = whole.get_submodule(module_of(path))
             if path.endswith(INPUT):
                 hook = module.register_forward_pre_hook(before(name), with_kwargs=True)
             else:
-                hook = module.register_forward_hook(after(name), with_kwargs=True, prepend=True)
+                keep = last(name) if path.endswith(LAST) else after(name)
+                hook = module.register_forward_hook(keep, with_kwargs=True, prepend=True)
             handles.append(hook)
         yield kept
     finally:
         for handle in handles:
             handle.remove()
+
+
+def module_of(path: str) -> str:
+    """Path of the module that a tap is on."""
+    return path.removesuffix(INPUT).removesuffix(LAST)
+
+
+def _last_hidden_state(output: Any) -> list[Tensor]:
+    found = getattr(output, "last_hidden_state", None)
+    return [found] if isinstance(found, Tensor) else []
 
 
 def first_tensor(said: Any) -> Tensor:

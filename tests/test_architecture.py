@@ -23,10 +23,9 @@ PACKAGE = ROOT / "hf_repsim"
 STANDS = {
     0: "clock measures moments origin pair products result schema table",
     1: """
-        ahead anatomy audio checkpoint columns course ctc ear families features forward frames
-        front_ends
-        geometry hub_errors layers location
-        machine_paths memory model_files probe reading reproduce run savepoint source speech_model
+        ahead anatomy audio checkpoint columns course ctc ear families features feeding forward
+        frames front_ends geometry hub_errors layers location machine_paths memory model_files probe
+        reading reproduce run savepoint source speech_model
         states storage stream taps tiles tower_weights
     """,
     2: """

@@ -6,7 +6,6 @@ import json
 
 import pytest
 import transformers
-
 from zoo import NOT_BUILT, ZOO, mapped
 from zoo_entry import save
 from zoo_language import LANGUAGE

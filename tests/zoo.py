@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from transformers.models.auto import feature_extraction_auto, modeling_auto
-
 from zoo_language import LANGUAGE
 from zoo_speech import SPEECH
 
