@@ -21,7 +21,7 @@ from typing import Any
 
 from huggingface_hub import ModelCardData
 
-from hf_repsim.model_phrases import (
+from hf_repsim.release.phrases import (
     KINDS,
     TASK,
     Record,

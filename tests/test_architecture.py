@@ -23,9 +23,9 @@ PACKAGE = ROOT / "hf_repsim"
 STANDS = {
     0: "clock measures moments origin pair products result schema table",
     1: """
-        ahead audio checkpoint columns course ctc families forward frames hub_errors location
-        machine_paths memory model_files probe reading reproduce run savepoint source speech_model
-        states storage stream tiles
+        ahead audio checkpoint columns course ctc families forward frames location machine_paths
+        memory model_files probe reading reproduce run savepoint source speech_model states storage
+        stream tiles
     """,
     2: """
         alarm cells claims comparison contrast convergence differences hearing indicators jobs
@@ -33,8 +33,7 @@ STANDS = {
         trajectory trajectory_runs verdict_table
     """,
     3: """
-        app artifact card_text demo evaluation experiment hub hub_card hub_push hub_repository
-        model_card model_hub model_phrases plot release report sheet space trajectory_layers
+        app demo evaluation experiment hub plot release report sheet space trajectory_layers
         trajectory_panels trajectory_plot viewer
     """,
     4: "__main__ cli terminal",

@@ -15,8 +15,8 @@ from hub import ROOT, LocalHub
 from huggingface_hub import RepoFile
 from small_results import a_result
 
-from hf_repsim.artifact import result_key
-from hf_repsim.hub_push import check_arrived
+from hf_repsim.hub.artifact import result_key
+from hf_repsim.hub.push import check_arrived
 
 KEY = result_key(a_result())
 pytestmark = pytest.mark.slow  # clients take seconds to start

@@ -13,9 +13,9 @@ from markdown_it import MarkdownIt
 from small_results import DAY, a_result
 from test_package import ROOT
 
-from hf_repsim.artifact import result_key
-from hf_repsim.card_text import card_text
-from hf_repsim.hub_card import Entry, entries_of, models_of, newest_first, updated_card
+from hf_repsim.hub.artifact import result_key
+from hf_repsim.hub.card import Entry, entries_of, models_of, newest_first, updated_card
+from hf_repsim.hub.words import card_text
 from hf_repsim.result import COLUMN_MEANINGS
 
 LATER = f"{DAY}T11:30:00+00:00"

@@ -12,9 +12,9 @@ import pytest
 from huggingface_hub import ModelCard
 from runs import save_run
 
-from hf_repsim.model_card import SHOWN, Publication, is_untouched, model_card, signed
-from hf_repsim.model_phrases import code
-from hf_repsim.release import Release, is_ours, open_release
+from hf_repsim.release.card import SHOWN, Publication, is_untouched, model_card, signed
+from hf_repsim.release.contents import Release, is_ours, open_release
+from hf_repsim.release.phrases import code
 
 SPLIT = {"dataset": "digits.parquet", "config": None, "split": "train", "revision": None}
 TRAIN = SPLIT | {"n_utterances": 260, "seconds": 117.9, "n_speakers": 2, "speakers": ["a", "b"]}

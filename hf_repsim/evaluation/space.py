@@ -13,7 +13,7 @@ from huggingface_hub import HfApi, hf_hub_url
 
 from hf_repsim import __version__
 from hf_repsim.evaluation.wheel import requirements, wheel_name, write_wheel
-from hf_repsim.hub_errors import explained, hub_api
+from hf_repsim.hub.errors import explained, hub_api
 from hf_repsim.measures import MEASURES
 
 NAME = "representation_similarity"

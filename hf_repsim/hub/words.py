@@ -8,8 +8,8 @@ from importlib.resources import files
 from typing import Any
 
 from hf_repsim import __version__
-from hf_repsim.artifact import PAGE, RESULTS
-from hf_repsim.hub_card import Entry
+from hf_repsim.hub.artifact import PAGE, RESULTS
+from hf_repsim.hub.card import Entry
 from hf_repsim.measures import MEASURES, measure_label
 from hf_repsim.reproduce import commands
 from hf_repsim.result import COLUMN_MEANINGS, SimilarityResult

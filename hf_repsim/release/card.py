@@ -17,7 +17,8 @@ from string import Template
 from huggingface_hub import EvalResult, ModelCardData
 
 from hf_repsim import __version__
-from hf_repsim.model_phrases import (
+from hf_repsim.release.contents import TRAINING, Release
+from hf_repsim.release.phrases import (
     KINDS,
     TASK,
     amount,
@@ -33,7 +34,6 @@ from hf_repsim.model_phrases import (
     table,
     versions,
 )
-from hf_repsim.release import TRAINING, Release
 
 CARD = "README.md"
 SHOWN = 40  # rows of a table of checkpoints

@@ -1,6 +1,6 @@
 """What cards say of a trained recogniser, from its `run.json`: sentences, table rows, metadata.
 
-`hf_repsim.model_card` makes the card of one published checkpoint of them, and
+`hf_repsim.release.card` makes the card of one published checkpoint of them, and
 ``scripts/write_model_cards.py`` one for all seeds of an experiment.
 """
 

@@ -11,8 +11,8 @@ from safetensors import safe_open
 from small_results import DAY, a_result, same_sums, sums
 from trajectories import experiment
 
-from hf_repsim import artifact
-from hf_repsim.artifact import KEY, result_key, stage
+from hf_repsim.hub import artifact
+from hf_repsim.hub.artifact import KEY, result_key, stage
 from hf_repsim.storage import load_result, load_tiles, save_moments, save_result
 from hf_repsim.tiles import read_moments
 

@@ -16,10 +16,10 @@ from urllib.parse import quote
 from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, RepoFile, constants, errors
 from huggingface_hub.utils import validate_repo_id
 
-from hf_repsim.artifact import RESULTS, Staged, result_key, stage
-from hf_repsim.hub_card import Entry, newest_first, updated_card
-from hf_repsim.hub_errors import explained, hub_api
-from hf_repsim.hub_repository import HubRepository
+from hf_repsim.hub.artifact import RESULTS, Staged, result_key, stage
+from hf_repsim.hub.card import Entry, newest_first, updated_card
+from hf_repsim.hub.errors import explained, hub_api
+from hf_repsim.hub.repository import HubRepository
 from hf_repsim.result import SimilarityResult
 from hf_repsim.storage import CARD, PROVENANCE, TABLE, load_result
 from hf_repsim.table import shortened
@@ -222,7 +222,7 @@ class _Push:
             )
 
     def _card(self, repository: HubRepository, names: set[str]) -> str:
-        from hf_repsim.card_text import card_text  # brings scipy, which loading does without
+        from hf_repsim.hub.words import card_text  # brings scipy, which loading does without
 
         key = self.staged.key
         entries = [Entry.of(key, self.staged.result)]
