@@ -24,8 +24,8 @@ STANDS = {
     0: "clock measures moments origin pair products result schema table",
     1: """
         ahead audio checkpoint columns course ctc families forward frames location machine_paths
-        memory model_files probe reading reproduce run savepoint source speech_model states storage
-        stream tiles
+        markdown memory model_files probe reading reproduce run savepoint source speech_model states
+        storage stream tiles
     """,
     2: """
         alarm cells claims comparison contrast convergence differences hearing indicators jobs

@@ -17,12 +17,12 @@ from string import Template
 from huggingface_hub import EvalResult, ModelCardData
 
 from hf_repsim import __version__
+from hf_repsim.markdown import code, table
 from hf_repsim.release.contents import TRAINING, Release
 from hf_repsim.release.phrases import (
     KINDS,
     TASK,
     amount,
-    code,
     evaluations,
     held_out,
     hours,
@@ -31,7 +31,6 @@ from hf_repsim.release.phrases import (
     percent,
     recipe,
     split_name,
-    table,
     versions,
 )
 
