@@ -46,6 +46,7 @@ def told(hub):
             pool.submit(client, hub, "hub_refusals.faults", HF_HUB_DISABLE_XET="1"),
         ]  # fmt: skip
         told = {name: said for one in started for name, said in one.result().items()}
+    told |= client(hub, "hub_clients.again")
     return told | client(hub, "hub_clients.offline", HF_HUB_OFFLINE="1")
 
 
@@ -74,6 +75,14 @@ def test_it_loads_as_it_was_with_its_provenance_and_sums(story):
 def test_the_same_result_again_makes_no_commit(story):
     (name, key, _, changed, _), n_commits = story["again"]
     assert (name, key, changed, n_commits) == ("tester/alike", KEY, False, 2)
+
+
+def test_nothing_is_drawn_for_what_is_there_already_nor_for_what_comes_to_nothing(told):
+    again = told["again"]
+    assert again["same"] is False
+    assert again["sums"] == [True, False] and again["with sums"]
+    assert "cannot be a name on the Hub" in again["name"] and "may not do" in again["to others"]
+    assert (again["drawn"], again["drawn then"]) == ([], ["hf_repsim.report"])
 
 
 def test_a_second_result_joins_the_first_and_datasets_load_both_the_newest_by_default(story):
