@@ -85,6 +85,12 @@ def test_nothing_is_drawn_for_what_is_there_already_nor_for_what_comes_to_nothin
     assert (again["drawn"], again["drawn then"]) == ([], ["hf_repsim.report"])
 
 
+def test_a_result_that_no_page_can_show_is_published_without_one_and_without_a_link_to_it(told):
+    changed, (note,) = told["again"]["many"]
+    assert changed and told["again"]["loaded"] and not told["again"]["linked"]
+    assert note.startswith("there is no page, report.html: a layer pair has more than 20 values")
+
+
 def test_a_second_result_joins_the_first_and_datasets_load_both_the_newest_by_default(story):
     assert story["newest"] == [True, True, "org/three", "org/one", True]
     assert story["second"][3] and story["older"][3]

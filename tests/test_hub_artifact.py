@@ -175,6 +175,13 @@ def test_several_values_of_a_pair_have_no_heatmap_and_are_published_all_the_same
     ]
 
 
+def test_what_no_page_can_show_is_published_without_one_and_with_the_reason(tmp_path):
+    staged = stage(repeated(21), tmp_path / "staged")
+    assert sorted(staged.files) == ["provenance.json", "similarity.parquet"]
+    (note,) = staged.notes
+    assert note.startswith("there is no page, report.html: a layer pair has more than 20 values")
+
+
 @pytest.mark.slow
 def test_a_trajectory_has_the_figures_that_fit_it(tmp_path):
     result = experiment(("cnn",), (0,))

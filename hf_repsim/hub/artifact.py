@@ -203,9 +203,12 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def _write_page(result: SimilarityResult, path: Path) -> list[str]:
-    """Write the page."""
+    """Write the page; where it cannot show the result, say why instead."""
     from hf_repsim.report.page import write_page
 
     title = f"{result.model_name('x')} and {result.model_name('y')}"
-    write_page({title: result}, path, title=f"Layer similarities of {title}")
+    try:
+        write_page({title: result}, path, title=f"Layer similarities of {title}")
+    except ValueError as error:
+        return [f"there is no page, {path.name}: {error}"]
     return []
