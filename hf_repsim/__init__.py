@@ -26,7 +26,7 @@ _HOME = {
     "extract": "states",
     "load_from_hub": "hub",
     "load_model": "states",
-    "push_model": "model_hub",
+    "push_model": "release.push",
     "score": "comparison",
     "train": "training",
 }

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-    from hf_repsim.hub_push import Published
+    from hf_repsim.hub import Published
     from hf_repsim.moments import Moments
 
 __all__ = [

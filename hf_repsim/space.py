@@ -19,9 +19,9 @@ from pathlib import Path
 from huggingface_hub import HfApi, SpaceCard, SpaceCardData
 
 from hf_repsim import __version__
-from hf_repsim.artifact import RESULTS
-from hf_repsim.hub_card import TAG
-from hf_repsim.hub_errors import explained, hub_api
+from hf_repsim.hub.artifact import RESULTS
+from hf_repsim.hub.card import TAG
+from hf_repsim.hub.errors import explained, hub_api
 from hf_repsim.machine_paths import without_machine_paths
 from hf_repsim.storage import CARD, load_result, save_result
 from hf_repsim.viewer.shelf import Shelf

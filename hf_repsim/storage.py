@@ -15,8 +15,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_repsim.markdown import code
 from hf_repsim.result import SimilarityResult, check_schema_version
-from hf_repsim.table import printable
 from hf_repsim.tiles import (
     MOMENTS,
     PARTIAL,
@@ -192,9 +192,6 @@ def _move_files(partial: Path, folder: Path, *, n_tiles: int) -> None:
 
 
 def _card(result: SimilarityResult, tiles: list[str]) -> str:
-    def code(text: str) -> str:
-        return printable(text).replace("`", "'")
-
     # the `configs` entry of the card tells `load_dataset` which file is the data; without it the
     # choice is a vote among the kinds of files that lie in the folder
     sums = tiles if result.moments is None else [MOMENTS]
@@ -205,15 +202,15 @@ def _card(result: SimilarityResult, tiles: list[str]) -> str:
         y=code(result.model_name("y")),
         probe=code(result.probe_name()),
         counts=result.counts() or "of unknown size",
-        measures=", ".join(f"`{code(name)}`" for name in result.measures) or "none",
+        measures=", ".join(map(code, result.measures)) or "none",
         moments=f"; {_quoted(sums)} the sums it was computed from" if sums else "",
     )
 
 
 def _quoted(names: list[str]) -> str:
     if len(names) == 1:
-        return f"`{names[0]}` has"
-    return f"`{names[0]}` to `{names[-1]}` have"
+        return f"{code(names[0])} has"
+    return f"{code(names[0])} to {code(names[-1])} have"
 
 
 def _read_provenance(path: Path) -> dict[str, Any]:

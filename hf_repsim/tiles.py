@@ -121,7 +121,7 @@ def read_meta(path: Path) -> dict[str, Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:  # names alone need no torch
             return _meta(file.metadata(), path)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is not readable as safetensors: {error}") from error

@@ -21,7 +21,8 @@ from typing import Any
 
 from huggingface_hub import ModelCardData
 
-from hf_repsim.model_phrases import (
+from hf_repsim.markdown import code, table
+from hf_repsim.release.phrases import (
     KINDS,
     TASK,
     Record,
@@ -34,7 +35,6 @@ from hf_repsim.model_phrases import (
     of_speakers,
     percent,
     recipe,
-    table,
     versions,
 )
 
@@ -92,7 +92,7 @@ def render(name: str, runs: Sequence[Record], result: Record, source: str) -> st
         size=first["size"],
         changes=f", {first['variant']}" if first["variant"] else "",
         vocabulary=len(first["vocabulary"]),
-        layers=table([("layer", "features"), *((f"`{n}`", w) for n, w in widths(first))]),
+        layers=table([("layer", "features"), *((code(n), w) for n, w in widths(first))]),
         use=use(first),
         remote=remote(first),
         data_line=data_line(result["data"]),

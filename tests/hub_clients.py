@@ -183,6 +183,30 @@ def crowd():
     return sorted(one[1] for one in done), sorted(keys), sorted(log)
 
 
+def again():
+    """In a process that has drawn nothing: what is there already, and what comes to nothing."""
+    later = publish(a_result("org/one", moments=sums()), "tester/crowd")
+    told = {
+        "same": publish(a_full_result(), "alike")[3],
+        "sums": [later[3], publish(a_result("org/one", moments=sums()), "tester/crowd")[3]],
+        "with sums": load_from_hub(later[0], key=later[1], moments=True).moments is not None,
+        "name": attempt(publish, a_full_result(), "a@b"),
+        "to others": attempt(publish, a_full_result(), "tester/new", token="hf_other_write"),
+        "drawn": drawn(),
+    }
+    few = a_result()
+    many = replace(few, columns={name: values * 11 for name, values in few.columns.items()})
+    told["many"] = publish(many, "tester/many")[3:]
+    told["linked"] = "report.html" in card("tester/many")
+    told["loaded"] = load_from_hub("tester/many").rows() == many.rows()
+    return told | {"drawn then": drawn()}
+
+
+def drawn():
+    """What pictures and pages are made by, as far as it is loaded."""
+    return sorted({"matplotlib", "hf_repsim.report"} & set(sys.modules))
+
+
 def offline():
     """Without the Hub, from the cache."""
     told = {

@@ -22,7 +22,8 @@ from hub_clients import (
 )
 from huggingface_hub import hf_hub_download
 
-from hf_repsim import hub, hub_push, hub_repository, load_from_hub
+from hf_repsim import hub, load_from_hub
+from hf_repsim.hub import push, repository
 
 
 def refusals():
@@ -124,9 +125,9 @@ def binary_card(repo_id):
 
 def limits(name):
     """What is refused before it is downloaded."""
-    hub_repository.LIMITS["similarity.parquet"] = 10
+    repository.LIMITS["similarity.parquet"] = 10
     told = {"large": attempt(load_from_hub, "tester/gated", key=publish_key("tester/gated"))}
-    hub_repository.LIMITS["similarity.parquet"] = 2**28
+    repository.LIMITS["similarity.parquet"] = 2**28
     usage, full = shutil.disk_usage, namedtuple("Usage", "free")(0)
     shutil.disk_usage = lambda path: full
     told["disk"] = attempt(load_from_hub, "tester/gated", revision="main")
@@ -150,7 +151,7 @@ def faults():
     told["nothing"] = [commits(name), attempt(load_from_hub, name)]
     ask_server("faults", method="POST", path=f"{name}/commit/", status=412, times=3)
     told["overtaken"] = [publish(result, name)[3], commits(name)]
-    hub_push._SECONDS = 0.001
+    push._SECONDS = 0.001
     ask_server("faults", method="POST", path=f"{name}/commit/", status=412, times=8)
     told["always"] = attempt(publish, a_result(value=0.1), name)
     ask_server("faults", method="GET", path=f"{name}/tree/.*results%2F", status=403, after=1)

@@ -12,7 +12,7 @@ from huggingface_hub import HfApi
 from transformers import AutoModelForCTC, AutoProcessor
 from hf_repsim.cli import main
 from hf_repsim.ctc import make_feature_extractor, make_model
-from hf_repsim.model_hub import push_model
+from hf_repsim.release.push import push_model
 from hf_repsim.states import load_model
 run, api, told = sys.argv[1], HfApi(), {"digests": {}}
 def push(name, repo, where=run, **options):

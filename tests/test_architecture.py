@@ -23,10 +23,10 @@ PACKAGE = ROOT / "hf_repsim"
 STANDS = {
     0: "clock measures moments origin pair products result schema table",
     1: """
-        ahead anatomy audio checkpoint columns course ctc ear families features feeding forward
-        frames front_ends geometry hub_errors layers location machine_paths memory model_files probe
-        reading reproduce run savepoint source speech_model
-        states storage stream taps tiles tower_weights
+ahead anatomy audio checkpoint columns course ctc ear families features feeding forward
+        frames front_ends geometry layers location machine_paths markdown memory model_files probe
+        reading reproduce run savepoint source speech_model states storage stream taps tiles
+        tower_weights
     """,
     2: """
         alarm cells claims comparison contrast convergence differences hearing indicators jobs
@@ -34,8 +34,7 @@ STANDS = {
         trajectory trajectory_runs verdict_table
     """,
     3: """
-        app artifact card_text demo evaluation experiment hub hub_card hub_push hub_repository
-        model_card model_hub model_phrases plot release report sheet space trajectory_layers
+        app demo evaluation experiment hub plot release report sheet space trajectory_layers
         trajectory_panels trajectory_plot viewer
     """,
     4: "__main__ cli terminal",

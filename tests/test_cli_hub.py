@@ -13,7 +13,7 @@ from small_results import a_result, sums
 from test_cli import run
 from trajectories import experiment
 
-from hf_repsim.artifact import result_key
+from hf_repsim.hub.artifact import result_key
 from hf_repsim.storage import save_result
 
 _HEAD = ("repository", "key", "models", "probe", "measures")

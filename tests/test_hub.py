@@ -15,8 +15,8 @@ from hub import ROOT, LocalHub
 from huggingface_hub import RepoFile
 from small_results import a_result
 
-from hf_repsim.artifact import result_key
-from hf_repsim.hub_push import check_arrived
+from hf_repsim.hub.artifact import result_key
+from hf_repsim.hub.push import check_arrived
 
 KEY = result_key(a_result())
 pytestmark = pytest.mark.slow  # clients take seconds to start
@@ -46,6 +46,7 @@ def told(hub):
             pool.submit(client, hub, "hub_refusals.faults", HF_HUB_DISABLE_XET="1"),
         ]  # fmt: skip
         told = {name: said for one in started for name, said in one.result().items()}
+    told |= client(hub, "hub_clients.again")
     return told | client(hub, "hub_clients.offline", HF_HUB_OFFLINE="1")
 
 
@@ -74,6 +75,20 @@ def test_it_loads_as_it_was_with_its_provenance_and_sums(story):
 def test_the_same_result_again_makes_no_commit(story):
     (name, key, _, changed, _), n_commits = story["again"]
     assert (name, key, changed, n_commits) == ("tester/alike", KEY, False, 2)
+
+
+def test_nothing_is_drawn_for_what_is_there_already_nor_for_what_comes_to_nothing(told):
+    again = told["again"]
+    assert again["same"] is False
+    assert again["sums"] == [True, False] and again["with sums"]
+    assert "cannot be a name on the Hub" in again["name"] and "may not do" in again["to others"]
+    assert (again["drawn"], again["drawn then"]) == ([], ["hf_repsim.report"])
+
+
+def test_a_result_that_no_page_can_show_is_published_without_one_and_without_a_link_to_it(told):
+    changed, (note,) = told["again"]["many"]
+    assert changed and told["again"]["loaded"] and not told["again"]["linked"]
+    assert note.startswith("there is no page, report.html: a layer pair has more than 20 values")
 
 
 def test_a_second_result_joins_the_first_and_datasets_load_both_the_newest_by_default(story):

@@ -11,24 +11,15 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard, DatasetCardData
 from markdown_it import MarkdownIt
 from small_results import DAY, a_result
+from test_markdown import EVIL
 from test_package import ROOT
 
-from hf_repsim.artifact import result_key
-from hf_repsim.card_text import card_text
-from hf_repsim.hub_card import Entry, entries_of, models_of, newest_first, updated_card
+from hf_repsim.hub.artifact import result_key
+from hf_repsim.hub.card import Entry, entries_of, models_of, newest_first, updated_card
+from hf_repsim.hub.words import card_text
 from hf_repsim.result import COLUMN_MEANINGS
 
 LATER = f"{DAY}T11:30:00+00:00"
-EVIL = [
-    "](javascript:alert(1))",
-    "a` <script>alert(1)</script> `b",
-    "<!-- hf-repsim: end -->",
-    "x | y\n# z\n---",
-    "![x](https://evil.example/x.png)",
-    "https://evil.example www.evil.example me@evil.example",
-    "{repo_id} {0} %s ${x}",
-    "\x1b[31m\u202e\udcff",
-]
 
 
 def entry(result):

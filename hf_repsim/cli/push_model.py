@@ -39,7 +39,7 @@ def push_model(run: Path, repo_id: str, *, as_json: bool, **options: Any) -> Non
     and paths of this machine do not. The token is that of `hf auth login` or HF_TOKEN.
     """
     with errors():
-        from hf_repsim.model_hub import push_model as push
+        from hf_repsim.release.push import push_model as push
 
         with quiet():
             pushed = push(run, repo_id, **options)

@@ -13,7 +13,8 @@ from huggingface_hub import HfApi, hf_hub_url
 
 from hf_repsim import __version__
 from hf_repsim.evaluation.wheel import requirements, wheel_name, write_wheel
-from hf_repsim.hub_errors import explained, hub_api
+from hf_repsim.hub.errors import explained, hub_api
+from hf_repsim.markdown import code, plain, table
 from hf_repsim.measures import MEASURES
 
 NAME = "representation_similarity"
@@ -113,16 +114,11 @@ def _write_files(folder: Path, repo_id: str) -> None:
 
 def _card(repo_id: str, wheel: str) -> str:
     template = (files("hf_repsim") / "templates" / "evaluation_space.md").read_text("utf-8")
-    measures = "\n".join(
-        f"| `{m.name}` | {_cell(m.definition)} | {_cell(m.source)} |" for m in MEASURES.values()
-    )
+    head = ("measure", "definition, for centred X and Y", "source")
+    told = [(code(m.name), plain(m.definition), plain(m.source)) for m in MEASURES.values()]
     return Template(template).substitute(
-        repo_id=repo_id, wheel=wheel, sdk_version=_sdk_version(), measures=measures
+        repo_id=repo_id, wheel=wheel, sdk_version=_sdk_version(), measures=table([head, *told])
     )
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def _sdk_version() -> str:

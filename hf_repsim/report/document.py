@@ -15,7 +15,7 @@ from string import Template
 
 from hf_repsim.report.sections import text
 
-_STYLE = "report.css"
+_FRAME, _STYLE = "document.html", "report.css"
 # they share one scope, in this order
 _SCRIPTS = ("explorer_data.js", "explorer_draw.js", "explorer_pane.js", "explorer_save.js")
 _MAIN = "explorer.js"
@@ -24,16 +24,15 @@ _MAIN = "explorer.js"
 def write_document(
     path: str | Path, template: str, *, title: str, data: object, **parts: str
 ) -> Path:
-    """Write a page from a template of the package and return its path.
+    """Write a page whose body is a template of the package, and return its path.
 
     ``title`` is text and is escaped here, ``data`` is what the explorer reads, ``parts`` are HTML.
     The folder of ``path`` is made where it is missing.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    page = Template(_template(template)).substitute(
-        title=text(title), data=_json(data), **_style_and_script(), **parts
-    )
+    parts |= {"title": text(title), "data": _json(data), **_style_and_script()}
+    page = _filled(_FRAME, body=_filled(template, **parts), **parts)
     # a file name that is not UTF-8 reaches Python as lone surrogates, which no page can hold
     path.write_text(page, encoding="utf-8", errors="replace", newline="\n")
     return path
@@ -44,9 +43,8 @@ def explorer_section(*, heading: str, about: str, subjects: str, plain: str) -> 
 
     ``subjects`` is what the switch among subjects is called; ``plain`` is HTML.
     """
-    return Template(_template("explorer.html")).substitute(
-        heading=text(heading), about=text(about), subjects=text(subjects), plain=plain
-    )
+    said = {"heading": heading, "about": about, "subjects": subjects}
+    return _filled("explorer.html", **{name: text(one) for name, one in said.items()}, plain=plain)
 
 
 def _style_and_script() -> dict[str, str]:
@@ -54,6 +52,10 @@ def _style_and_script() -> dict[str, str]:
     script = "\n".join(["(function () {", '"use strict";', *shared, "})();"])
     sources = {"style": _template(_STYLE), "script": script}
     return sources | {f"{name}_hash": _hash(source) for name, source in sources.items()}
+
+
+def _filled(template: str, **parts: str) -> str:
+    return Template(_template(template)).substitute(parts)
 
 
 def _template(name: str) -> str:

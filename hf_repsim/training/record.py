@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from hf_repsim import __version__
 from hf_repsim.audio import software
 from hf_repsim.probe import Probe
 from hf_repsim.run import RECORD, RECORD_SCHEMA
+from hf_repsim.session import now
 from hf_repsim.training.recipe import Recipe
 from hf_repsim.training.trainer import OPTIMIZER, SAVING, is_whole
 
@@ -102,7 +102,7 @@ def new_record(
         "parameters": parameters,
         "finished": False,
         "training_seconds": 0.0,  # with evaluations and saving
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "created": now(),
         "data": {},
         "vocabulary": vocabulary,
         "arguments": arguments,

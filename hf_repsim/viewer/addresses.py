@@ -10,7 +10,7 @@ from pathlib import Path
 
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
-from hf_repsim.artifact import KEY
+from hf_repsim.hub.artifact import KEY
 from hf_repsim.storage import PROVENANCE, TABLE
 from hf_repsim.table import printable
 

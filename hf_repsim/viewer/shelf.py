@@ -18,7 +18,7 @@ from typing import Any
 from huggingface_hub import constants
 
 from hf_repsim.hub import Listed, list_results
-from hf_repsim.hub_repository import HubRepository
+from hf_repsim.hub.repository import HubRepository
 from hf_repsim.result import SimilarityResult
 from hf_repsim.storage import TABLE, load_result
 from hf_repsim.viewer.addresses import HubName, is_local, results_below, shown, unused

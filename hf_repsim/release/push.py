@@ -25,9 +25,9 @@ from huggingface_hub import (
 )
 from huggingface_hub.utils import validate_repo_id
 
-from hf_repsim.hub_errors import explained, hub_api
-from hf_repsim.model_card import CARD, Publication, is_untouched, model_card
-from hf_repsim.release import Release, is_ours, open_release
+from hf_repsim.hub.errors import explained, hub_api
+from hf_repsim.release.card import CARD, Publication, is_untouched, model_card
+from hf_repsim.release.contents import Release, is_ours, open_release
 from hf_repsim.table import printable
 
 MAX_CARD = 1 << 20  # bytes; a longer one is nothing that we wrote

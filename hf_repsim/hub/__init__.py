@@ -2,6 +2,9 @@
 
 A dataset repository holds results under `results/KEY/`: the table, its provenance, perhaps the
 sums, pictures and a page. Its card has a config per key, and `default` for the newest.
+
+Reading order: `artifact` (what is published of a result), `repository` (what lies there), `push`
+(the commit), `card` (its metadata) and `words` (its text). `errors` has the client.
 """
 
 from __future__ import annotations
@@ -11,11 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from hf_repsim.artifact import RESULTS, SUMS_LIMIT, result_key
-from hf_repsim.hub_card import TAG, Entry, model_tag, models_of
-from hf_repsim.hub_errors import explained, hub_api
-from hf_repsim.hub_push import Published, push_result
-from hf_repsim.hub_repository import HubRepository
+from hf_repsim.hub.artifact import RESULTS, SUMS_LIMIT, result_key
+from hf_repsim.hub.card import TAG, Entry, model_tag, models_of
+from hf_repsim.hub.errors import explained, hub_api
+from hf_repsim.hub.push import Published, push_result
+from hf_repsim.hub.repository import HubRepository
 from hf_repsim.result import SimilarityResult
 from hf_repsim.storage import load_result
 from hf_repsim.table import printable

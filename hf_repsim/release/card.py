@@ -17,11 +17,12 @@ from string import Template
 from huggingface_hub import EvalResult, ModelCardData
 
 from hf_repsim import __version__
-from hf_repsim.model_phrases import (
+from hf_repsim.markdown import code, table
+from hf_repsim.release.contents import TRAINING, Release
+from hf_repsim.release.phrases import (
     KINDS,
     TASK,
     amount,
-    code,
     evaluations,
     held_out,
     hours,
@@ -30,10 +31,8 @@ from hf_repsim.model_phrases import (
     percent,
     recipe,
     split_name,
-    table,
     versions,
 )
-from hf_repsim.release import TRAINING, Release
 
 CARD = "README.md"
 SHOWN = 40  # rows of a table of checkpoints

@@ -8,18 +8,18 @@ from importlib.resources import files
 from typing import Any
 
 from hf_repsim import __version__
-from hf_repsim.artifact import PAGE, RESULTS
-from hf_repsim.hub_card import Entry
+from hf_repsim.hub.artifact import PAGE, RESULTS
+from hf_repsim.hub.card import Entry
+from hf_repsim.markdown import code, plain, table
 from hf_repsim.measures import MEASURES, measure_label
 from hf_repsim.reproduce import commands
 from hf_repsim.result import COLUMN_MEANINGS, SimilarityResult
 from hf_repsim.summary import summarise
-from hf_repsim.table import printable, shortened
 from hf_repsim.tiles import MOMENTS
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
-_MAX_NAME, _MAX_SHOWN, _MAX_ROWS, _MAX_COMMANDS = 96, 3, 200, 12
+_MAX_SHOWN, _MAX_ROWS, _MAX_COMMANDS = 3, 200, 12
 _PICTURE = ".png"
 
 
@@ -55,26 +55,6 @@ def card_text(
         measures=_sources(result.measures),
         version=__version__,
     )
-
-
-def plain(text: str) -> str:
-    """Text as Markdown shows it: nothing in it is markup, an address or a new line."""
-    text = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    text = re.sub(r"([\\`*_\[\]#|~$])", r"\\\1", text)
-    # an address would become a link, also without brackets around it
-    return re.sub(r"(?<=[A-Za-z])(?=://)|(?<=www)(?=\.)|(?=@)", "&#8203;", text)
-
-
-def code(text: str) -> str:
-    """Text as Markdown has code, fit for a cell of a table."""
-    shown = shortened(text, _MAX_NAME).replace("`", "'").replace("|", "/").strip()
-    return f"`{shown or '-'}`"
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Cells of Markdown as a table, the first row as its head."""
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
 
 
 def _heading(result: SimilarityResult) -> str:

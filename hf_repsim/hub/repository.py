@@ -17,9 +17,9 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, RepoFile, RepoFolder, constants, errors, try_to_load_from_cache
 
-from hf_repsim.artifact import KEY, RESULTS
-from hf_repsim.hub_card import Entry, entries_of, newest_first
-from hf_repsim.hub_errors import explained, hub_api, is_unreached
+from hf_repsim.hub.artifact import KEY, RESULTS
+from hf_repsim.hub.card import Entry, entries_of, newest_first
+from hf_repsim.hub.errors import explained, hub_api, is_unreached
 from hf_repsim.storage import CARD, PROVENANCE, TABLE
 from hf_repsim.table import printable
 from hf_repsim.tiles import is_sums

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from hf_repsim.cells import has_one_value_a_cell, is_trajectory
 from hf_repsim.machine_paths import without_machine_paths, without_paths
 from hf_repsim.result import SimilarityResult
 from hf_repsim.storage import CARD, load_result, save_moments, save_result
-from hf_repsim.tiles import MOMENTS, copy_moments, find_tiles
+from hf_repsim.tiles import MOMENTS, copy_moments, find_tiles, read_meta
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,13 +32,62 @@ _DPI = 160
 
 
 @dataclass(frozen=True)
-class Staged:
-    """A result as it will be published."""
+class Artifact:
+    """What is published of a result. Its files are written only when they are asked for."""
 
     key: str
     result: SimilarityResult  # without sums and without paths of this machine
-    files: dict[str, Path]  # name in the repository's folder of this key -> where it lies now
+    sums: dict[str, Path | Moments]  # name of the file -> where it is now, or what it will hold
     notes: tuple[str, ...]  # what the one who publishes should know
+
+    @classmethod
+    def of(cls, result: SimilarityResult | str | Path, *, sums: bool | None = None) -> Artifact:
+        """What is published of a result, once it is sure that it can be.
+
+        Args:
+            result: in hand, or the folder it was saved to, where its sums may lie in tiles.
+            sums: publish the sums; None: if they are not larger than `SUMS_LIMIT`.
+
+        Raises:
+            ValueError: sums are asked for, and there are none.
+            ImportError: matplotlib, which draws the pictures, is missing.
+            FileNotFoundError, ValueError: as `load_result`, `read_meta` and `result_key`.
+        """
+        source = None if isinstance(result, SimilarityResult) else Path(result).expanduser()
+        if source is not None:
+            result = load_result(source, moments=False)
+        clean, replaced = without_machine_paths(result)
+        notes = [f"published as {short!r}: {path}" for path, short in replaced.items()]
+        if source is None:
+            found, note = _sums_in_hand(result.moments, sums)
+        else:
+            found, note = _sums_in_folder(source, sums)
+        told = {name: value for name, value in clean.provenance.items() if name != "sums"}
+        tiles = [name for name in found if name != MOMENTS]
+        clean = SimilarityResult(clean.columns, told | ({"sums": tiles} if tiles else {}))
+        _check_drawing(clean)
+        return cls(result_key(clean), clean, found, (*notes, *note))
+
+    def write(self, folder: Path) -> tuple[dict[str, Path], list[str]]:
+        """Write table, provenance, pictures and page into a folder that is not there yet.
+
+        Returns the files by name, and what should be known of them.
+        """
+        saved = save_result(self.result, folder)
+        (saved / CARD).unlink()  # the repository has one card for all of its results
+        for name, figure in _figures(self.result):
+            _save(figure, saved / f"{name}.png")
+        notes = _write_page(self.result, saved / PAGE)
+        return {path.name: path for path in sorted(saved.iterdir())}, notes
+
+    def write_sums(self, folder: Path) -> dict[str, Path]:
+        """The files of the sums by name: where they are already, or written into a folder."""
+        return {
+            name: copy_moments(sums, folder / name, _clean_account)
+            if isinstance(sums, Path)
+            else _save_clean(sums, folder)
+            for name, sums in self.sums.items()
+        }
 
 
 def result_key(result: SimilarityResult) -> str:
@@ -49,7 +99,8 @@ def result_key(result: SimilarityResult) -> str:
     # which sums lie beside it is no part of a result
     told = {name: value for name, value in result.provenance.items() if name != "sums"}
     try:
-        told = json.loads(json.dumps(told))  # what would be read back: names of entries are text
+        # what would be read back: names of entries are text
+        told = json.loads(json.dumps(told, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ValueError(f"a result of such provenance has no key: {error}") from error
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
@@ -66,63 +117,19 @@ def _day(result: SimilarityResult) -> str:
     return "".join(created.groups()) if created else "00000000"
 
 
-def stage(
-    result: SimilarityResult | str | Path, folder: Path, *, sums: bool | None = None
-) -> Staged:
-    """Put what is published of a result into an empty folder; large sums are left where they are.
-
-    Args:
-        result: in hand, or the folder it was saved to, where its sums may lie in tiles.
-        folder: for the files.
-        sums: publish the sums; None: if they are not larger than `SUMS_LIMIT`.
-
-    Raises:
-        ValueError: sums are asked for, and there are none.
-        ImportError: matplotlib, which draws the pictures, is missing.
-        FileNotFoundError, ValueError: as `load_result`.
-    """
-    source = None if isinstance(result, SimilarityResult) else Path(result).expanduser()
-    if source is not None:
-        result = load_result(source, moments=False)
-    clean, replaced = without_machine_paths(result)
-    notes = [f"published as {short!r}: {path}" for path, short in replaced.items()]
-    folder.mkdir(exist_ok=True)
-    if source is None:
-        files, note = _sums_in_hand(result.moments, folder, sums)
-    else:
-        files, note = _sums_in_folder(source, folder, sums)
-    told = {name: value for name, value in clean.provenance.items() if name != "sums"}
-    tiles = [name for name in files if name != MOMENTS]
-    clean = SimilarityResult(clean.columns, told | ({"sums": tiles} if tiles else {}))
-    saved = save_result(clean, folder / "saved")
-    (saved / CARD).unlink()  # the repository has one card for all of its results
-    for name, figure in _figures(clean):
-        _save(figure, saved / f"{name}.png")
-    _write_page(clean, saved / PAGE)
-    files |= {path.name: path for path in sorted(saved.iterdir())}
-    return Staged(result_key(clean), clean, files, (*notes, *note))
-
-
 def _sums_in_hand(
-    moments: Moments | None, folder: Path, sums: bool | None
-) -> tuple[dict[str, Path], list[str]]:
+    moments: Moments | None, sums: bool | None
+) -> tuple[dict[str, Moments], list[str]]:
     if sums is False or moments is None:
         _refuse_missing(sums, "the result has no sums")
         return {}, []
     n_bytes = sum(tensor.nbytes for tensor in moments.state_dict().values())
     if sums is None and n_bytes > SUMS_LIMIT:
         return {}, [_left_out(n_bytes)]
-    told = moments.provenance
-    moments.provenance = without_paths(told, {})
-    try:
-        return {MOMENTS: save_moments(moments, folder)}, []
-    finally:
-        moments.provenance = told
+    return {MOMENTS: moments}, []
 
 
-def _sums_in_folder(
-    source: Path, folder: Path, sums: bool | None
-) -> tuple[dict[str, Path], list[str]]:
+def _sums_in_folder(source: Path, sums: bool | None) -> tuple[dict[str, Path], list[str]]:
     files = find_tiles(source) or [source / MOMENTS]
     if sums is False or not all(file.is_file() for file in files):
         _refuse_missing(sums, f"{source} has no sums")
@@ -130,7 +137,18 @@ def _sums_in_folder(
     n_bytes = sum(file.stat().st_size for file in files)
     if sums is None and n_bytes > SUMS_LIMIT:
         return {}, [_left_out(n_bytes)]
-    return {file.name: copy_moments(file, folder / file.name, _clean_account) for file in files}, []
+    for file in files:
+        read_meta(file)  # says if it is damaged, before anything is made on the Hub
+    return {file.name: file for file in files}, []
+
+
+def _save_clean(moments: Moments, folder: Path) -> Path:
+    told = moments.provenance
+    moments.provenance = without_paths(told, {})
+    try:
+        return save_moments(moments, folder)
+    finally:
+        moments.provenance = told
 
 
 def _clean_account(meta: dict[str, Any]) -> dict[str, Any]:
@@ -170,14 +188,27 @@ def _figures(result: SimilarityResult) -> Iterator[tuple[str, Figure]]:
             yield name, heatmap(result, measure)
 
 
+def _check_drawing(result: SimilarityResult) -> None:
+    is_drawn = is_trajectory(result) or has_one_value_a_cell(result)
+    if is_drawn and find_spec("matplotlib") is None:
+        raise ImportError(
+            "the pictures of a published result need matplotlib: pip install 'hf_repsim[plot]'"
+        )
+
+
 def _save(figure: Figure, path: Path) -> None:
     from hf_repsim.plot import save_figure
 
     save_figure(figure, path, dpi=_DPI)
 
 
-def _write_page(result: SimilarityResult, path: Path) -> None:
+def _write_page(result: SimilarityResult, path: Path) -> list[str]:
+    """Write the page; where it cannot show the result, say why instead."""
     from hf_repsim.report.page import write_page
 
     title = f"{result.model_name('x')} and {result.model_name('y')}"
-    write_page({title: result}, path, title=f"Layer similarities of {title}")
+    try:
+        write_page({title: result}, path, title=f"Layer similarities of {title}")
+    except ValueError as error:
+        return [f"there is no page, {path.name}: {error}"]
+    return []

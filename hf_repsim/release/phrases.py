@@ -1,18 +1,18 @@
 """What cards say of a trained recogniser, from its `run.json`: sentences, table rows, metadata.
 
-`hf_repsim.model_card` makes the card of one published checkpoint of them, and
+`hf_repsim.release.card` makes the card of one published checkpoint of them, and
 ``scripts/write_model_cards.py`` one for all seeds of an experiment.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from huggingface_hub import EvalResult
 
-from hf_repsim.table import printable
+from hf_repsim.markdown import code
 
 KINDS = {
     "cnn": "A convolutional network",
@@ -23,17 +23,6 @@ KINDS = {
 TASK = "automatic-speech-recognition"
 
 Record = Mapping[str, Any]
-
-
-def code(text: object) -> str:
-    """The text as Markdown has code, on one line, whatever characters are in it."""
-    return f"`{printable(str(text)).replace('`', chr(39))}`"
-
-
-def table(rows: Iterable[tuple[object, ...]]) -> str:
-    """Rows as a table of Markdown, the first one as its head."""
-    lines = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * (lines[0].count("|") - 1), *lines[1:]])
 
 
 def measured(rate: float | None) -> bool:

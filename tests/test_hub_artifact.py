@@ -5,19 +5,30 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
+from collections import namedtuple
 
 import pytest
 from safetensors import safe_open
 from small_results import DAY, a_result, same_sums, sums
 from trajectories import experiment
 
-from hf_repsim import artifact
-from hf_repsim.artifact import KEY, result_key, stage
+from hf_repsim.hub import artifact
+from hf_repsim.hub.artifact import KEY, Artifact, result_key
 from hf_repsim.storage import load_result, load_tiles, save_moments, save_result
 from hf_repsim.tiles import read_moments
 
+Staged = namedtuple("Staged", "key files notes")
 FILES = ["linear_cka.png", "provenance.json", "report.html", "similarity.parquet", "svcca.png"]
 HERE = "/home/someone/models/w2v"
+
+
+def stage(result, folder, **options) -> Staged:
+    """All that would be published of a result."""
+    artifact = Artifact.of(result, **options)
+    files, notes = artifact.write(folder)
+    files |= artifact.write_sums(folder)
+    return Staged(artifact.key, files, (*artifact.notes, *notes))
 
 
 @pytest.fixture
@@ -58,9 +69,10 @@ def test_no_reader_of_yaml_takes_a_key_for_a_number():
     assert not [key for key in keys if re.fullmatch(r"[0-9_]+(e[0-9]+)?", key)]
 
 
-def test_provenance_that_is_no_json_has_no_key():
+@pytest.mark.parametrize("odd", [{1, 2}, math.nan])
+def test_provenance_that_is_no_json_has_no_key(odd):
     with pytest.raises(ValueError, match="of such provenance has no key: "):
-        result_key(a_result(odd={1, 2}))
+        result_key(a_result(odd=odd))
 
 
 def test_what_is_published_is_the_result_its_sums_a_picture_per_measure_and_a_page(staged):
@@ -131,18 +143,43 @@ def test_sums_that_are_not_there_cannot_be_published(tmp_path, in_hand):
         stage(given, tmp_path / "staged", sums=True)
 
 
+def test_sums_that_are_damaged_are_known_before_anything_is_made(tmp_path):
+    folder = save_result(a_result(), tmp_path / "saved")
+    (folder / "moments.safetensors").write_bytes(b"no sums")
+    with pytest.raises(ValueError, match=r"moments.safetensors is not readable as safetensors"):
+        Artifact.of(folder)
+
+
+def test_whatever_draws_the_pictures_must_be_there_before_anything_is_made(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"pictures of a published result need matplotlib: pip"):
+        Artifact.of(a_result())
+    Artifact.of(repeated(2))  # has no pictures
+
+
 def test_a_measure_of_any_name_has_a_picture_of_a_safe_one(tmp_path):
     staged = stage(a_result(measures=("../x", "a b", "cka")), tmp_path / "staged")
     pictures = [name for name in staged.files if name.endswith(".png")]
     assert sorted(pictures) == ["cka.png", "measure-1.png", "measure-2.png"]
 
 
+def repeated(n):
+    """A result with `n` values of each pair."""
+    columns = {name: values * n for name, values in a_result().columns.items()}
+    return type(a_result())(columns | {"level": [i // 8 for i in range(8 * n)]}, {})
+
+
 def test_several_values_of_a_pair_have_no_heatmap_and_are_published_all_the_same(tmp_path):
-    columns = {name: values * 2 for name, values in a_result().columns.items()}
-    columns |= {"level": [1] * 8 + [2] * 8}
-    staged = stage(type(a_result())(columns, {}), tmp_path / "staged")
-    assert not [name for name in staged.files if name.endswith(".png")]
-    assert "similarity.parquet" in staged.files
+    assert sorted(stage(repeated(2), tmp_path / "staged").files) == [
+        *("provenance.json", "report.html", "similarity.parquet"),
+    ]
+
+
+def test_what_no_page_can_show_is_published_without_one_and_with_the_reason(tmp_path):
+    staged = stage(repeated(21), tmp_path / "staged")
+    assert sorted(staged.files) == ["provenance.json", "similarity.parquet"]
+    (note,) = staged.notes
+    assert note.startswith("there is no page, report.html: a layer pair has more than 20 values")
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 from model_pushes import BEGIN, ELSEWHERE, PUSH, REFUSE
 from speech_to_learn import data_to_learn, learn
 
-from hf_repsim.model_hub import push_model
+from hf_repsim.release.push import push_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*has learnt nothing")]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import DatasetCard
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
-from hf_repsim.artifact import KEY, RESULTS
+from hf_repsim.hub.artifact import KEY, RESULTS
 from hf_repsim.storage import TABLE
 from hf_repsim.table import printable
 

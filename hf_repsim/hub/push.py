@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,14 +17,13 @@ from urllib.parse import quote
 from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, RepoFile, constants, errors
 from huggingface_hub.utils import validate_repo_id
 
-from hf_repsim.artifact import RESULTS, Staged, result_key, stage
-from hf_repsim.hub_card import Entry, newest_first, updated_card
-from hf_repsim.hub_errors import explained, hub_api
-from hf_repsim.hub_repository import HubRepository
+from hf_repsim.hub.artifact import RESULTS, Artifact, result_key
+from hf_repsim.hub.card import Entry, newest_first, updated_card
+from hf_repsim.hub.errors import explained, hub_api
+from hf_repsim.hub.repository import HubRepository
 from hf_repsim.result import SimilarityResult
 from hf_repsim.storage import CARD, PROVENANCE, TABLE, load_result
 from hf_repsim.table import shortened
-from hf_repsim.tiles import is_sums
 
 ATTEMPTS = 8  # to be the next commit, where others push at the same time
 _OVERTAKEN = (409, 412)
@@ -68,6 +68,7 @@ def push_result(
     """Publish a result as a dataset repository, or in one that has others: one commit, or none.
 
     A result that is there already is left as it is; one that others have pushed meanwhile stays.
+    Pictures and page are made only for one that is not there.
 
     Args:
         result: in hand, or the folder it was saved to.
@@ -82,15 +83,16 @@ def push_result(
         PermissionError: nobody is logged in, or may not write there.
         FileNotFoundError: there is no such folder, or no such revision.
         ConnectionError: the Hub is not reached, or the upload was cut off.
+        ImportError: matplotlib, which draws the pictures, is missing.
     """
     asked, api = PushOptions(**options), _writing_api(token)
+    with explained(repo_id, outcome=_NOTHING):
+        validate_repo_id(repo_id)
+        artifact = Artifact.of(result, sums=sums)
+        new = {"private": asked.private, "exist_ok": True, **_DATASET}
+        name = api.create_repo(repo_id, **new).repo_id
     with tempfile.TemporaryDirectory(prefix="hf-repsim-") as folder:
-        staged = stage(result, Path(folder), sums=sums)
-        with explained(repo_id, outcome=_NOTHING):
-            validate_repo_id(repo_id)
-            new = {"private": asked.private, "exist_ok": True, **_DATASET}
-            name = api.create_repo(repo_id, **new).repo_id
-        push = _Push(api, name, staged, asked)
+        push = _Push(api, name, artifact, asked, Path(folder))
         push.check_visibility()
         return push.publish()
 
@@ -119,10 +121,24 @@ def _writing_api(token: bool | str | None) -> HfApi:
 class _Push:
     api: HfApi
     repo_id: str
-    staged: Staged
+    artifact: Artifact
     asked: PushOptions
+    folder: Path  # for files that are made
+    notes: list[str] = field(default_factory=list)  # on what was made
     # kept between attempts, so that what was uploaded is not uploaded again
     operations: dict[str, CommitOperationAdd] = field(default_factory=dict)
+
+    @cached_property
+    def drawn(self) -> dict[str, Path]:
+        """Files of table, provenance, pictures and page."""
+        files, notes = self.artifact.write(self.folder / "drawn")
+        self.notes.extend(notes)
+        return files
+
+    @cached_property
+    def sums(self) -> dict[str, Path]:
+        """Files of the sums."""
+        return self.artifact.write_sums(self.folder)
 
     def check_visibility(self) -> None:
         """Refuse to publish to all what was meant for few, and the other way round."""
@@ -163,7 +179,7 @@ class _Push:
                 return self.api.create_commit(
                     self.repo_id,
                     additions,
-                    commit_message=self.asked.commit_message or _message(self.staged),
+                    commit_message=self.asked.commit_message or _message(self.artifact),
                     commit_description=self.asked.commit_description,
                     revision=self.asked.revision,
                     create_pr=self.asked.create_pr,
@@ -198,23 +214,25 @@ class _Push:
 
     def _missing(self, repository: HubRepository) -> list[CommitOperationAdd]:
         """What is to be added: files, and the card that tells of them; nothing if all is there."""
-        key, there = self.staged.key, repository.files(self.staged.key)
-        new = [name for name in self.staged.files if name not in there]
+        key, there = self.artifact.key, repository.files(self.artifact.key)
         if TABLE in there or PROVENANCE in there:
             self._check_same(repository)
-            new = [name for name in new if is_sums(name)]  # left out by an earlier push
-        is_told = any(entry.key == key and entry.is_known for entry in repository.entries)
-        if is_told and not new:
-            return []
+            is_told = any(entry.key == key and entry.is_known for entry in repository.entries)
+            lacking = self.artifact.sums.keys() - there.keys()  # left out by an earlier push
+            if is_told and not lacking:
+                return []
+            files = self.sums if lacking else {}
+        else:
+            files = self.drawn | self.sums
+        new = [name for name in files if name not in there]
         for name in new:
             if name not in self.operations:
-                path = f"{RESULTS}/{key}/{name}"
-                self.operations[name] = CommitOperationAdd(path, self.staged.files[name])
-        card = self._card(repository, {*there, *self.staged.files})
+                self.operations[name] = CommitOperationAdd(f"{RESULTS}/{key}/{name}", files[name])
+        card = self._card(repository, {*there, *new})
         return [*(self.operations[n] for n in new), CommitOperationAdd(CARD, card.encode())]
 
     def _check_same(self, repository: HubRepository) -> None:
-        key = self.staged.key
+        key = self.artifact.key
         if result_key(load_result(repository.fetch(key), moments=False)) != key:
             raise ValueError(
                 f"{RESULTS}/{key} of {self.repo_id} holds another result than its name says, and "
@@ -222,15 +240,15 @@ class _Push:
             )
 
     def _card(self, repository: HubRepository, names: set[str]) -> str:
-        from hf_repsim.card_text import card_text  # brings scipy, which loading does without
+        from hf_repsim.hub.words import card_text  # brings scipy, which loading does without
 
-        key = self.staged.key
-        entries = [Entry.of(key, self.staged.result)]
+        key = self.artifact.key
+        entries = [Entry.of(key, self.artifact.result)]
         for entry in repository.entries:
             if entry.key != key:
                 entries.append(entry if entry.is_known else self._read(repository, entry.key))
         entries = newest_first(entries)
-        newest = self.staged.result
+        newest = self.artifact.result
         if entries[0].key != key:
             newest = load_result(repository.fetch(entries[0].key), moments=False)
             names = set(repository.files(entries[0].key))
@@ -248,26 +266,27 @@ class _Push:
 
     def _check(self, commit: str, operations: list[CommitOperationAdd]) -> None:
         try:
-            found = HubRepository(self.api, self.repo_id, commit).files(self.staged.key)
+            found = HubRepository(self.api, self.repo_id, commit).files(self.artifact.key)
         except OSError as error:
             raise ConnectionError(
                 f"the commit {commit[:8]} of {self.repo_id} was made, but could not be looked at: "
                 f"{error}"
             ) from error
-        added = {operation.path_in_repo.rpartition("/")[2] for operation in operations}
-        sent = {name: path for name, path in self.staged.files.items() if name in added}
+        added = {one.path_in_repo.rpartition("/")[2]: one.path_or_fileobj for one in operations}
+        sent = {name: Path(path) for name, path in added.items() if name != CARD}
         check_arrived(self.repo_id, sent, found)
 
     def _published(self, url: str, *, changed: bool) -> Published:
         branch = self.asked.revision
         if branch not in (None, constants.DEFAULT_REVISION) and not self.asked.create_pr:
             url = f"{url}/tree/{quote(branch, safe='')}"
-        return Published(self.repo_id, self.staged.key, url, changed, self.staged.notes)
+        notes = (*self.artifact.notes, *self.notes)
+        return Published(self.repo_id, self.artifact.key, url, changed, notes)
 
 
-def _message(staged: Staged) -> str:
-    names = dict.fromkeys(staged.result.model_name(side) for side in "xy")
-    return f"Add {staged.key}: {', '.join(shortened(name, _MAX_NAME) for name in names)}"
+def _message(artifact: Artifact) -> str:
+    names = dict.fromkeys(artifact.result.model_name(side) for side in "xy")
+    return f"Add {artifact.key}: {', '.join(shortened(name, _MAX_NAME) for name in names)}"
 
 
 def _sha256(path: Path) -> str:
