@@ -96,9 +96,9 @@ class Checkpoint:
         return self._load_whole(whole, anatomy)
 
     def reads_alone(self, whole: nn.Module, tower: nn.Module) -> bool:
-        """Whether the tower is so small a part of a model that it is read without the rest."""
-        sizes = [sum(p.numel() for p in part.parameters()) for part in (tower, whole)]
-        return 2 * sizes[0] < sizes[1] and self.weights in SAFETENSORS
+        """Whether the tower is read without the rest of the model, which has no head for us."""
+        has_head = find_head(self.family, whole) is not None
+        return tower is not whole and not has_head and self.weights in SAFETENSORS
 
     def _load_whole(self, skeleton: nn.Module, anatomy: Anatomy) -> tuple[nn.Module, Anatomy]:
         self.files.fetch_weights(self.weights)
@@ -252,5 +252,5 @@ def _read(files: ModelFiles, auto_class: str, options: dict[str, bool]) -> Any:
         return getattr(transformers, auto_class).from_pretrained(files.folder, **options)
     except Exception as error:  # a missing package, a value of the wrong type, ...
         # of several sentences only the first says what is wrong
-        said = printable(str(error).split("\n")[0])
+        said = printable(str(error).strip().split("\n")[0])
         raise ValueError(f"the configuration of {files.name} cannot be read: {said}") from error

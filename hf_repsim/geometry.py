@@ -8,28 +8,20 @@ Weights have no say in any of this but the last, and little there: random ones d
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Protocol
 
-import numpy as np
 import torch
-from torch import Tensor
 
+from hf_repsim.clicks import Ask, Redraw, centres_of_frames, noise
 from hf_repsim.clock import FrameClock
 from hf_repsim.layers import Axes
 
-Redraw = Callable[[int], None]
 Shapes = dict[str, tuple[int, ...]]
 
 _SECONDS = (1.0, 1.5, 4.0)  # of noise: two lengths that differ little, and one for the hop
 _AWKWARD = (0.61803, 1.41421, 2.23607, 3.14159)  # seconds at which counts are checked
-_CLICKS = 8  # at as many places within one hop
-_APART = 0.25  # seconds between clicks, at least
-_LOUDNESS, _CLICK = 0.05, 0.5
-_NEAR, _LOCAL = 2, 0.5  # frames beside the one that a click is loudest in, and their least share
-_DRAWS = 5  # of weights
 
 
 @dataclass(frozen=True)
@@ -49,15 +41,6 @@ class Geometry:
     taps: dict[str, Measured]  # of the taps that have frames
     least: int  # samples that it takes at least
     is_fixed: bool  # as many frames, whatever the length
-
-
-class Ask(Protocol):
-    """Runs a model on waveforms of equal length, (n_samples,) float32: tap -> raw states."""
-
-    def __call__(
-        self, waveforms: Sequence[np.ndarray], *, first_only: bool = False
-    ) -> Mapping[str, Tensor]:
-        """`first_only`: no further than to the first tap, which costs less."""
 
 
 class NoFrames(ValueError):
@@ -87,7 +70,22 @@ def measure(
     """
     counter = _Counter(ask, rate)
     found = {}
-    layouts = counter.layouts(tokens, may_be_fixed=window is not None)
+    found, is_fixed = _timed(counter, window, tokens)
+    least = counter.least()
+    placed = {name: (one.axes, one.clock) for name, one in found.items()}
+    centres = centres_of_frames(ask, placed, redraw=redraw)
+    taps = {
+        name: replace(one, clock=replace(one.clock, offset=centres[name]))
+        for name, one in found.items()
+    }
+    return Geometry(taps, least, is_fixed)
+
+
+def _timed(
+    counter: _Counter, window: int | None, tokens: tuple[int, int]
+) -> tuple[dict[str, Measured], bool]:
+    """Taps with clocks that are not placed yet, and whether a window of fixed length is heard."""
+    layouts, rate = counter.layouts(tokens, may_be_fixed=window is not None), counter.rate
     first = next(iter(layouts))
     is_fixed = counter.count(first, rate) == counter.count(first, 3 * rate // 2)
     paces: dict[tuple[int, ...], tuple[Fraction, int, bool]] = {}
@@ -101,13 +99,7 @@ def measure(
         hop, needs, is_regular = paces[counts]
         clock = FrameClock(rate, float(hop), 0.0, float(hop), needs)
         found[name] = Measured(axes, counter.width(name), clock, is_regular)
-    least = counter.least()
-    centres = _centres(counter, found, redraw)
-    placed = {
-        name: replace(one, clock=replace(one.clock, offset=centres[name]))
-        for name, one in found.items()
-    }
-    return Geometry(placed, least, is_fixed)
+    return found, is_fixed
 
 
 @dataclass
@@ -119,16 +111,11 @@ class _Counter:
     axes: dict[str, Axes] = field(default_factory=dict)
     shapes: dict[tuple[int, bool], Shapes] = field(default_factory=dict)
 
-    def noise(self, n: int) -> np.ndarray:
-        """(n,) float32: the beginning of one long noise."""
-        generator = np.random.default_rng(0)
-        return (_LOUDNESS * generator.standard_normal(n)).astype(np.float32)
-
     def layouts(self, tokens: tuple[int, int], *, may_be_fixed: bool) -> dict[str, Axes]:
         """Axes of each tap that has frames."""
         first, other = (self._said(round(s * self.rate)) for s in _SECONDS[:2])
         # of two rows, to tell rows from frames
-        second = self.noise(self.rate)
+        second = noise(self.rate)
         pair = {name: tuple(part.shape) for name, part in self.ask([second, second]).items()}
         for name, shape in first.items():
             try:
@@ -205,7 +192,7 @@ class _Counter:
             if (n, known) in self.shapes:
                 return self.shapes[n, known]
         try:
-            said = self.ask([self.noise(n)], first_only=first_only)
+            said = self.ask([noise(n)], first_only=first_only)
             is_sound = all(bool(torch.isfinite(part).all()) for part in said.values())
         except Exception:
             if n >= self.rate:
@@ -231,7 +218,7 @@ def _order(
             return "btd"
         if moved == [2]:
             return "bdt"
-    if len(shape) == 2 and shape[1] == longer[1] and pair[0] == 2 * shape[0]:
+    if len(shape) == len(longer) == 2 and shape[0] < longer[0] and pair[0] == 2 * shape[0]:
         return "td"
     raise NoFrames(
         f"{name} says {_by(shape)} of one length, {_by(longer)} of a longer one and {_by(pair)} of "
@@ -241,59 +228,3 @@ def _order(
 
 def _by(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
-
-
-def _centres(counter: _Counter, found: Mapping[str, Measured], redraw: Redraw) -> dict[str, float]:
-    """Centre of frame 0 of each tap, in samples: the median over weights drawn anew."""
-    hop = max(tap.clock.hop for tap in found.values())
-    apart = max(round(_APART * counter.rate), math.ceil(2 * (_NEAR + 1) * hop))
-    quiet = counter.noise(apart * (_CLICKS + 1))
-    clicked, width = quiet.copy(), max(1, counter.rate // 2000)
-    places = [round(apart * (i + 1) + i * hop / _CLICKS) for i in range(_CLICKS)]
-    for place in places:
-        clicked[place - width : place + width] += _CLICK
-    first, *_ = found
-    # blocks mix frames, and do not shift them: those of one hop have one centre
-    others = {n: tap for n, tap in found.items() if tap.clock.hop != found[first].clock.hop}
-    seen: dict[str, list[float]] = {name: [] for name in (first, *others)}
-    for i in range(_DRAWS):
-        redraw(i)
-        said = counter.ask([quiet, clicked], first_only=not others)
-        for name in seen:
-            tap = found[name]
-            before, after = tap.axes.frames(said[name], 2).double()
-            centre = _centre((after - before).square().sum(1).sqrt(), tap.clock, places)
-            seen[name] += [] if centre is None else [centre]
-    base = float(np.median(seen[first])) if seen[first] else 0.0
-    centres = {}
-    for name, tap in found.items():
-        if name not in others:
-            centres[name] = base
-        elif len(seen[name]) > _DRAWS // 2:
-            centres[name] = float(np.median(seen[name]))
-        else:  # as the frames that its own are made of
-            centres[name] = base + (tap.clock.hop - found[first].clock.hop) / 2
-    return centres
-
-
-def _centre(change: Tensor, clock: FrameClock, places: Sequence[int]) -> float | None:
-    """Centre of frame 0 by which frames changed most for clicks at places; None if all did."""
-    # a normalisation makes every frame notice a click a little
-    change = (change - change.median()).clamp(min=0)
-    reach = (places[1] - places[0]) // 2
-    offsets, local = [], 0.0
-    for place in places:
-        near = range(
-            max(0, math.floor((place - reach) / clock.hop)),
-            min(len(change), math.ceil((place + reach) / clock.hop)),
-        )
-        if not near:
-            return None
-        peak = near.start + int(change[near.start : near.stop].argmax())
-        t = torch.arange(max(0, peak - _NEAR), min(len(change), peak + _NEAR + 1))
-        weights = change[t]
-        if not weights.sum() > 0:
-            return None
-        local += float(weights.sum())
-        offsets.append(place - float((weights * t).sum() / weights.sum()) * clock.hop)
-    return float(np.mean(offsets)) if local > _LOCAL * float(change.sum()) else None

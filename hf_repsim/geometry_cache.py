@@ -34,7 +34,7 @@ def known_geometry(key: str) -> Geometry | None:
     if key not in _IN_HAND:
         try:
             _IN_HAND[key] = _read(json.loads(_path(key).read_text("utf-8")))
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
     return _IN_HAND[key]
 

@@ -23,7 +23,7 @@ PACKAGE = ROOT / "hf_repsim"
 STANDS = {
     0: "clock measures moments origin pair products result schema table",
     1: """
-ahead anatomy audio checkpoint columns course ctc ear families features feeding forward
+ahead anatomy audio checkpoint clicks columns course ctc ear families features feeding forward
         frames front_ends geometry geometry_cache layers location machine_paths markdown memory
         model_files probe reading reproduce run savepoint source speech_model states storage stream
         taps tiles tower_weights
