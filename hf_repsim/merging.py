@@ -157,7 +157,7 @@ def _added(results: Sequence[SimilarityResult]) -> SimilarityResult:
     first = _sums(results, 1)
     for i, result in enumerate(results, 1):
         sums = _sums(results, i)
-        if _grid(sums) != _grid(first):
+        if sums.layout != first.layout:
             raise ValueError(
                 f"the sums of results 1 and {i} ({result.probe_name()}) are of other layers or "
                 "pairs; hear both with the same layers and pairs"
@@ -191,10 +191,6 @@ def _sums(results: Sequence[SimilarityResult], i: int) -> Moments:
             "published, or lie in tiles, hear it again (fewer layers make one file)"
         )
     return sums
-
-
-def _grid(moments: Moments) -> tuple:
-    return moments.within, moments.layers_x, moments.layers_y, moments.pairs
 
 
 def _parts_of_probes(results: Sequence[SimilarityResult]) -> list[Mapping[str, Any]]:

@@ -122,6 +122,12 @@ class Moments:
         """Names of all layers, x then y, in the order of the tables."""
         return (*self.layers_x, *(() if self.within else self.layers_y))
 
+    @property
+    def layout(self) -> tuple:
+        """What sums share that can be added: layers and their features, and pairs, in order."""
+        sides = (tuple(side.items()) for side in (self.layers_x, self.layers_y))
+        return self.within, *sides, tuple(self.pairs)
+
     def update(self, frames_x: Frames, frames_y: Frames | None, counts: Sequence[int]) -> None:
         """Add the frames of whole utterances.
 
@@ -169,11 +175,7 @@ class Moments:
         Raises:
             ValueError: layers, pairs or origins differ.
         """
-        if (self.layers_x, self.layers_y, self.pairs) != (
-            other.layers_x,
-            other.layers_y,
-            other.pairs,
-        ):
+        if self.layout != other.layout:
             raise ValueError("moments of different layers or pairs cannot be added")
         if not torch.equal(self.origin, other.origin):
             raise ValueError(

@@ -10,6 +10,7 @@ from typing import Any
 from hf_repsim.table import printable
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_RESULT = re.compile(r"\w[\w.-]*/\w[\w.-]*@[0-9a-f]{40}#\d{8}_[0-9a-f]{8}", re.ASCII)
 _PROGRAM = "hf-repsim"
 _LINE = 88
 # what a shell would not take for a part of a word: a command of a stranger may hold anything
@@ -57,6 +58,7 @@ def _command(told: Mapping[str, Any], measures: Sequence[str]) -> str:
         words += _one("frames-per-utterance", told.get("frames_per_utterance"))
         precision = sides[0].get("precision")
         words += _one("precision", precision if precision != "fp32" else None)
+        words += _one("about", _published(told.get("about")))
     words += [*_many("measure", measures), "-o", "result"]
     return _folded([_PROGRAM, *(shlex.quote(printable(word)) for word in words)])
 
@@ -79,6 +81,12 @@ def _probe(probe: Mapping) -> list[str]:
     if kind == "files" or not any(parts):
         parts = []  # plain files are a split "train" to `datasets`, whatever they hold
     return [*_one("probe", ":".join([name, *parts])), *words]
+
+
+def _published(about: object) -> str | None:
+    """An earlier result that others find too."""
+    where = _mapping(about).get("published")
+    return where if isinstance(where, str) and _RESULT.fullmatch(where) else None
 
 
 def _one(option: str, value: object) -> list[str]:

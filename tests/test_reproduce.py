@@ -36,6 +36,24 @@ def test_a_comparison_is_the_command_with_its_models_audio_and_measures():
     assert told["frames_per_utterance"] == 7
 
 
+WHERE = f"me/one-two@{COMMIT}#20261122_1a2b3c4d"
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ({"published": WHERE, "dataset": "org/speech"}, WHERE),
+        ({"dataset": "org/speech", "created": "2026-11-22"}, None),  # a folder of somebody
+        ({"published": "/home/me/one"}, None),
+        ({"published": f"me/one-two@main#{'1' * 8}_1a2b3c4d"}, None),
+        ({"published": f"{WHERE}; rm -rf ~"}, None),
+        ("me/one-two", None),
+    ],
+)
+def test_an_origin_is_taken_from_where_others_find_it_too(about, said):
+    assert parsed(one(a_result(about=about)))["about"] == said
+
+
 def test_one_model_is_named_once_and_the_package_s_own_speech_not_at_all():
     told = parsed(one(a_result("org/one", "org/one", probe={"dataset": "e", "kind": "embedded"})))
     assert (told["x"], told["y"], told["probe_text"]) == (f"org/one@{COMMIT}", None, None)
