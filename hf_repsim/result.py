@@ -51,7 +51,7 @@ class SimilarityResult:
     """
 
     columns: dict[str, list]  # name -> one plain Python value per row; nan, not None, for floats
-    provenance: dict[str, Any]  # JSON-able: models {x, y}, probe, versions, schema_version, ...
+    provenance: dict[str, Any]  # JSON-able: models {x, y} (or by label), probe, versions, ...
     moments: Moments | None = None  # the sums the values were computed from
 
     def __post_init__(self) -> None:
@@ -162,10 +162,21 @@ class SimilarityResult:
         measures = self.measures if measure is None else [measure]
         return "\n\n".join(text_table(self, name, width) for name in measures)
 
+    @property
+    def models(self) -> dict[str, Mapping]:
+        """What is recorded of each model, by its side, x or y, or by its label; {} if nothing."""
+        recorded = _mapping(self.provenance.get("models"))
+        return {side: model for side, model in recorded.items() if isinstance(model, Mapping)}
+
     def model_name(self, side: str) -> str:
-        """The name of model ``x`` or ``y`` as it was given; ``x`` or ``y`` where none is known."""
-        model = _mapping(_mapping(self.provenance.get("models")).get(side))
-        return printable(str(model.get("name") or side))
+        """The name of model ``x`` or ``y`` as it was given; ``x`` or ``y`` where none is known.
+
+        Of labelled models, which are one side, all labels.
+        """
+        models = self.models
+        if "model_x" in self.columns and models:
+            return printable(", ".join(models))
+        return printable(str(models.get(side, {}).get("name") or side))
 
     def probe_name(self) -> str:
         """The probe as DATASET:CONFIG:SPLIT, leaving out what is not known."""

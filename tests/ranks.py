@@ -20,7 +20,8 @@ import torch
 from hf_repsim import Probe, accumulate, alarm, hearing, savepoint
 from hf_repsim.alarm import together
 from hf_repsim.earlier import Earlier
-from hf_repsim.hearing import check_pair, load_pair
+from hf_repsim.hearing import load_models
+from hf_repsim.lineup import check_models
 from hf_repsim.listening import listen, processes
 from hf_repsim.reduction import add_over_ranks
 from hf_repsim.savepoint import Savepoint
@@ -159,9 +160,9 @@ def hear(accelerator, folder, model, probe, kept=None, within=None):
     """
     savepoint.EVERY_SECONDS = savepoint.LEAST_RATIO = 0.0
     share = (accelerator.process_index, accelerator.num_processes)
-    layers = check_pair(model, None, layers=None, pairs="all")
+    layers = check_models([model], layers=None, pairs="all")
     x = load_model(model, precision="fp64")
-    both = load_pair(x, None, layers=layers, pairs="all", device=accelerator.device)
+    both = load_models([x], layers=layers, pairs="all", device=accelerator.device)
     if kept is not None:
         hearing.PILOT_UTTERANCES = 1
         kept = Savepoint(kept, key={"model": str(model)}, share=share)

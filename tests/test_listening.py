@@ -15,7 +15,8 @@ from ranks import SECONDS, Ranks
 
 from hf_repsim import Probe, savepoint
 from hf_repsim.comparison import score
-from hf_repsim.hearing import Hearing, check_pair, load_pair
+from hf_repsim.hearing import Hearing, load_models
+from hf_repsim.lineup import check_models
 from hf_repsim.listening import _Share, listen, processes, refuse_lone_processes
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
@@ -53,8 +54,8 @@ def hearing(hubert):
 
 
 def hearing_of(model):
-    layers = check_pair(model, None, layers=None, pairs="all")
-    return load_pair(model, None, layers=layers, pairs="all", device=torch.device("cpu"))
+    layers = check_models([model], layers=None, pairs="all")
+    return load_models([model], layers=layers, pairs="all", device=torch.device("cpu"))
 
 
 def heard(hearing, probe, **options):
@@ -163,7 +164,7 @@ def test_a_savepoint_never_holds_half_a_batch(tmp_path, hearing, checked, monkey
     hear = Hearing._heed
 
     def scarce(self, ready):
-        if len(ready.x.batch.utterances) > 1:
+        if len(ready.prepared[0].batch.utterances) > 1:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return hear(self, ready)
 

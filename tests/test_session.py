@@ -116,7 +116,7 @@ def test_a_resumed_run_is_cut_as_it_was_begun(pair, probe, monkeypatch, tmp_path
         interrupt_after(patch, 3)
         with pytest.raises(Interrupted):
             accumulate(*pair, probe=probe, batch_seconds=0.3, folder=tmp_path)
-    later = Session(*pair, probe=probe, folder=tmp_path, resume=True, batch_seconds=9.0)
+    later = Session(pair, probe=probe, folder=tmp_path, resume=True, batch_seconds=9.0)
     assert later.plan.batch_seconds == 0.3
 
 
