@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 
 from hf_repsim.measures import measure_label
 from hf_repsim.model_matrix import ModelMatrix
-from hf_repsim.plot import COLOURS, Panel, draw_cells, draw_colour_bar, styled
+from hf_repsim.plot import (
+    COLOURS,
+    Normalize,
+    Panel,
+    ScalarMappable,
+    draw_cells,
+    draw_colour_bar,
+    styled,
+)
 from hf_repsim.sheet import Sheet, safe, text_width
 from hf_repsim.table import shortened
 
@@ -77,7 +83,7 @@ def model_map(result: SimilarityResult, measure: str | None = None) -> Figure:
         **{"left": 0.1, "bottom": 0.1, "right": 0.1, "above": 0.06},
         title=[f"A map of {len(found.labels)} models, by {label}", result.probe_name()],
         caption=[
-            f"{_BEST}, with similarity s; the distance is sqrt(2 - 2 s). {_heard(result)}",
+            f"{_BEST}, with similarity s; the distance is sqrt(2-2s). {_heard(result)}",
             f"Classical scaling; the plane holds {100 * places.kept:.0f} % of the spread (stress "
             f"{places.stress:.2f}). Axes have no meaning, nor has the way up.",
         ],

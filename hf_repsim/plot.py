@@ -89,11 +89,10 @@ def profile(result: SimilarityResult, measure: str | Sequence[str] | None = None
     """Similarity over depth: a line per measure, and its null as a dashed line.
 
     Of one model each layer with the next one, of two with the same layers each with the same one,
-    else each layer of x with the most similar layer of y. Raises ValueError as ``heatmap``, and for
-    several models.
+    else each layer of x with the most similar layer of y. Raises ValueError as ``heatmap``, and
+    where there are several models.
     """
-    if is_matrix(result):
-        raise ValueError("several models have no common depth; draw them as models, map or heatmap")
+    _refuse_several(result)
     measures = _measures(result, measure)
     layers = list(map(_layer, result.layers_x))
     width, height = min(7.0, max(3.0, 0.17 * len(layers))), 2.2
@@ -106,10 +105,7 @@ def profile(result: SimilarityResult, measure: str | Sequence[str] | None = None
             right=0.1,
             above=0.08 + 0.16 * ((len(measures) + 1) // 2),
             title=_title(result),
-            caption=[
-                f"Each layer with the {_match(result)}.{heard}",
-                f"Dashed: {NULL}.",
-            ],
+            caption=[f"Each layer with the {_match(result)}.{heard}", f"Dashed: {NULL}."],
         )
         axes = sheet.axes(0)
         for name in measures:
@@ -179,14 +175,18 @@ def _measures(result: SimilarityResult, measure: str | Sequence[str] | None) -> 
     return chosen
 
 
+def _refuse_several(result: SimilarityResult) -> None:
+    if is_matrix(result):
+        raise ValueError("several models have no common depth; draw them as models, map or heatmap")
+
+
 def _limits(matrices: Sequence[np.ndarray]) -> tuple[float, float]:
     values = np.concatenate([matrix[np.isfinite(matrix)] for matrix in matrices])
     return min(0.0, *values), max(1.0, *values)
 
 
 def _title(result: SimilarityResult) -> list[str]:
-    x, y = (result.model_name(side) for side in "xy")
-    return [x if is_matrix(result) else f"{x} vs {y}", result.probe_name()]
+    return [result.subject(), result.probe_name()]
 
 
 def _caption(result: SimilarityResult, panels: Sequence[Panel]) -> list[str]:

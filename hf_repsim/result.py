@@ -173,10 +173,15 @@ class SimilarityResult:
 
         Of labelled models, which are one side, all labels.
         """
-        models = self.models
-        if "model_x" in self.columns and models:
-            return printable(", ".join(models))
-        return printable(str(models.get(side, {}).get("name") or side))
+        if "model_x" in self.columns and "model_y" in self.columns:
+            labels = dict.fromkeys([*self.columns["model_x"], *self.columns["model_y"]])
+            return printable(", ".join(map(str, labels)))
+        return printable(str(self.models.get(side, {}).get("name") or side))
+
+    def subject(self) -> str:
+        """What was compared, in words: X vs Y, or the labels of several models."""
+        x, y = (self.model_name(side) for side in "xy")
+        return x if x == y and "model_x" in self.columns else f"{x} vs {y}"
 
     def probe_name(self) -> str:
         """The probe as DATASET:CONFIG:SPLIT, leaving out what is not known."""
@@ -223,11 +228,10 @@ class SimilarityResult:
 
     def __repr__(self) -> str:
         """Say what was compared, on what, and by which measures."""
-        models = f"{self.model_name('x')} vs {self.model_name('y')}"
         layers = f"{len(self.layers_x)} x {len(self.layers_y)} layers"
         heard = ", ".join(filter(None, (self.probe_name(), self.counts())))
         measures = printable(", ".join(self.measures)) or "none"
-        return f"SimilarityResult({models}; {layers}; {heard}; measures: {measures})"
+        return f"SimilarityResult({self.subject()}; {layers}; {heard}; measures: {measures})"
 
     def _rows_of(self, measure: str) -> np.ndarray:
         if measure not in self.measures:

@@ -9,8 +9,8 @@ import pytest
 import ranks
 import torch
 from clips import exact, noise, parquet
+from interrupting import interrupt_after
 from ranks import Ranks
-from test_session import interrupt_after
 from tiny_models import save_model
 
 from hf_repsim import Probe, accumulate, compare
