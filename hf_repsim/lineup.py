@@ -107,13 +107,13 @@ def check_models(
     """
     tables = [_layers(model, loading) for model in models]
     names = [str(name_of(model)) for model in models]
+    for glob in layers or ():
+        if not any(_matching(table, glob, labels and labels[i]) for i, table in enumerate(tables)):
+            select_layers(tables[0], [glob], name=names[0])  # says which there are
     chosen = [
         _select(table, layers, label=labels and labels[i], name=names[i])
         for i, table in enumerate(tables)
     ]
-    for glob in layers or ():
-        if not any(_matching(table, glob, labels and labels[i]) for i, table in enumerate(tables)):
-            select_layers(tables[0], [glob], name=names[0])  # says which there are
     named = sides([dict.fromkeys(own) for own in chosen], labels)
     resolve_pairs(pairs, list(named[0]), list(named[-1]))
     return chosen

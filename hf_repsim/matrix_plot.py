@@ -92,12 +92,9 @@ def model_map(result: SimilarityResult, measure: str | None = None) -> Figure:
     axes.set(xlim=(0, _MAP), ylim=(0, _MAP), xticks=[], yticks=[])
     dots, scale = _fitted(places.points)
     axes.plot(*dots.T, "o", markersize=2 * 72 * _DOT, mew=0, color=_INK)
-    for (dot, name), box in zip(
-        zip(dots, map(_name, found.labels), strict=True),
-        _labels_beside(dots, [_name(one) for one in found.labels]),
-        strict=True,
-    ):
-        _write(axes, name, dot, box)
+    names = list(map(_name, found.labels))
+    for name, dot, box in zip(names, dots, _labels_beside(dots, names), strict=True):
+        _write(axes, name, dot=dot, box=box)
     _draw_bar(axes, scale)
     return sheet.figure
 
@@ -170,7 +167,7 @@ def _around(dot: np.ndarray, size: tuple[float, float]) -> Iterator[_Box]:
             yield _Box(float(left), float(bottom), width, height)
 
 
-def _write(axes: Axes, name: str, dot: np.ndarray, box: _Box) -> None:
+def _write(axes: Axes, name: str, *, dot: np.ndarray, box: _Box) -> None:
     """A name, and a line to its dot where it had to go farther away."""
     axes.text(
         *(box.left + box.width / 2, box.bottom + box.height / 2, name),
