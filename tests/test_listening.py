@@ -131,7 +131,7 @@ def test_nothing_long_enough_is_refused(tmp_path, hearing):
     probe = Probe(parquet(tmp_path, {"audio": [{"bytes": exact(noise(100)), "path": None}]}))
     given = torch.zeros(sum(hearing.widths[0].values()))
     for origin in (None, given):
-        with pytest.raises(ValueError, match=r"no audio that both models hear: .* '0': 100 samp"):
+        with pytest.raises(ValueError, match=r"no audio that all models hear: .* '0': 100 samp"):
             heard(hearing, probe, origin=origin)
 
 
