@@ -7,7 +7,6 @@ same modules at little depth, with random weights. So none of it needs the weigh
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -16,17 +15,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedConfig
 
-from hf_repsim.ear import Ear, bind, find_blocks, find_entry, find_tower
+from hf_repsim.ear import Ear, bind, find_blocks, find_entry, find_tower, stopped_at
 from hf_repsim.families import Family
 from hf_repsim.features import feature_lengths, make_features, output_names
 from hf_repsim.geometry import Ask, Geometry, Measured, Redraw, measure
+from hf_repsim.geometry_cache import geometry_key, keep_geometry, known_geometry
 from hf_repsim.layers import Axes, Layer
-from hf_repsim.taps import INPUT, LAST, recorded
+from hf_repsim.taps import INPUT, LAST, module_of, recorded
 
 Configs = tuple[Any, Any]  # the model's configuration and its feature extractor
-_DEPTH = 2  # blocks of a shadow
-_DEPTHS = ("num_hidden_layers", "encoder_layers", "num_layers", "n_layers", "depth")
+_DEPTH = 1  # blocks of a shadow
 
 
 @dataclass(frozen=True)
@@ -176,38 +176,37 @@ def _measured(
     family: Family, whole: nn.Module, configs: Configs, *, ear: Ear, window: int | None
 ) -> Geometry:
     config, extractor = configs
-    key = json.dumps([type(whole).__name__, config.to_json_string(), extractor.to_json_string()])
-    if key in _KNOWN:
-        return _KNOWN[key]
+    key = geometry_key(type(whole).__name__, config.to_dict(), extractor.to_dict())
+    if (known := known_geometry(key)) is not None:
+        return known
     tokens = family.tokens(whole.get_submodule(ear.tower).config)
+    how = {"window": window, "tokens": tokens}
     failed: Exception | None = None
-    for shadow in _shadows(whole, ear):
+    for shadow in _shadows(family, whole, ear):
         ask, redraw = _questions(family, shadow, extractor, ear=ear)
-        how = {"redraw": redraw, "window": window, "tokens": tokens}
         try:
-            _KNOWN[key] = measure(ask, extractor.sampling_rate, **how)
+            measured = measure(ask, extractor.sampling_rate, redraw=redraw, **how)
         except Exception as error:
             failed = error
             continue
-        return _KNOWN[key]
+        return keep_geometry(key, measured)
     raise ValueError(
         f"it does not hear noise as a speech model does: {type(failed).__name__}: {failed}"
     ) from failed
-
-
-_KNOWN: dict[str, Geometry] = {}
 
 
 def _questions(
     family: Family, shadow: nn.Module, extractor: Any, *, ear: Ear
 ) -> tuple[Ask, Redraw]:
     paths = _paths(shadow, ear)
+    first = shadow.get_submodule(module_of(next(iter(paths.values()))))
 
-    def ask(waveforms: Sequence[np.ndarray]) -> Mapping[str, Tensor]:
+    def ask(waveforms: Sequence[np.ndarray], *, first_only: bool = False) -> Mapping[str, Tensor]:
         made = make_features(extractor, waveforms, padding=family.padding)
         inputs = family.prepare(made)
         inputs = {name: inputs[name] for name in ear.arguments if name in inputs}
-        with torch.no_grad(), recorded(shadow, paths) as kept:
+        taps = dict([next(iter(paths.items()))]) if first_only else paths
+        with torch.no_grad(), recorded(shadow, taps) as kept, stopped_at(first, stop=first_only):
             ear.hear(shadow, inputs)
         return {name: torch.cat(parts) for name, parts in kept.items() if parts}
 
@@ -220,11 +219,12 @@ def _questions(
     return ask, redraw
 
 
-def _shadows(whole: nn.Module, ear: Ear) -> Iterator[nn.Module]:
+def _shadows(family: Family, whole: nn.Module, ear: Ear) -> Iterator[nn.Module]:
     """The skeleton with a tower of random weights in it, of little depth first."""
     skeleton = whole.get_submodule(ear.tower)
     n_blocks = len(skeleton.get_submodule(ear.blocks))
-    for config in (*_shallow(skeleton.config, n_blocks), skeleton.config):
+    shallow = _shallow(skeleton.config, n_blocks) if family.is_even else ()
+    for config in (*shallow, skeleton.config):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             try:
@@ -242,17 +242,22 @@ def _shadows(whole: nn.Module, ear: Ear) -> Iterator[nn.Module]:
 
 
 def _shallow(config: Any, n_blocks: int) -> list[Any]:
-    if n_blocks <= _DEPTH:
+    """The configuration with as few blocks as will do, if one can tell how it counts them."""
+    less = copy.deepcopy(config)
+    told = [
+        (part, name)
+        for part in (less, *(p for p in vars(less).values() if isinstance(p, PreTrainedConfig)))
+        for name, value in vars(part).items()
+        if value == n_blocks and ("layer" in name or "depth" in name)
+    ]
+    if n_blocks <= _DEPTH or not told:
         return []
-    for name in _DEPTHS:
-        if getattr(config, name, None) == n_blocks:
-            less = copy.deepcopy(config)
-            try:
-                setattr(less, name, _DEPTH)
-            except Exception:
-                continue
-            return [less]
-    return []
+    try:
+        for part, name in told:
+            setattr(part, name, _DEPTH)
+    except Exception:
+        return []
+    return [less]
 
 
 def _paths(whole: nn.Module, ear: Ear) -> dict[str, str]:

@@ -22,6 +22,7 @@ from torch import nn
 from hf_repsim.anatomy import Anatomy, anatomy_of, find_head
 from hf_repsim.ear import find_tower
 from hf_repsim.families import Family, find_family
+from hf_repsim.layers import Layer
 from hf_repsim.model_files import EXTRACTORS, PICKLES, SAFETENSORS, ModelFiles
 from hf_repsim.table import printable
 from hf_repsim.tower_weights import read_alone
@@ -37,6 +38,10 @@ class Checkpoint:
     extractor: Any
     weights: str  # the weight file, or the index of its parts
     trust_remote_code: bool = False
+
+    def layers(self) -> dict[str, Layer]:
+        """Return the model's layers, from a skeleton without weights."""
+        return self.skeleton()[1].layers
 
     def skeleton(self) -> tuple[nn.Module, Anatomy]:
         """Return what `load` returns, on the meta device: no weights are read.

@@ -70,7 +70,7 @@ def accumulate(
         probe: what they hear; text is read by `Probe.parse`, None is the package's own speech.
         accelerator: processes and device; None: those that were started.
         options: `pairs`, `layers`, `frames_per_utterance`, `precision`, `batch_seconds`, `memory`,
-            `folder`, `resume`, `progress`, ...: see `hf_repsim.session.Options`.
+            `about`, `folder`, `resume`, `progress`, ...: see `hf_repsim.session.Options`.
 
     Raises as `compare`, and ValueError where the sums do not fit in memory. Returns the sums over
     all processes, the same on each of them.

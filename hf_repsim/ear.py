@@ -54,13 +54,15 @@ class Ear:
         owner = whole.get_submodule(self.owner)
         called = owner if self.method == "forward" else getattr(owner, self.method)
         bound = {self.arguments[name]: value for name, value in inputs.items()}
-        with _stopped_after(whole.get_submodule(self.tower), stop=self.owner != self.tower):
+        tower, is_inside = whole.get_submodule(self.tower), self.owner != self.tower
+        with stopped_at(tower, stop=is_inside, after=True):
             return called(**bound, **self.constants, **options)
         return None
 
 
 @contextmanager
-def _stopped_after(tower: nn.Module, *, stop: bool) -> Iterator[None]:
+def stopped_at(module: nn.Module, *, stop: bool = True, after: bool = False) -> Iterator[None]:
+    """End what is called in the block where a module begins, or after it."""
     if not stop:
         yield
         return
@@ -68,7 +70,8 @@ def _stopped_after(tower: nn.Module, *, stop: bool) -> Iterator[None]:
     def stopped(*_: object) -> None:
         raise _Heard
 
-    handle = tower.register_forward_hook(stopped)
+    hook = module.register_forward_hook if after else module.register_forward_pre_hook
+    handle = hook(stopped)
     try:
         yield
     except _Heard:

@@ -45,6 +45,7 @@ class Family:
     method: str | None = None  # of the tower or of a module around it, that is called
     inputs: tuple[str, ...] | None = None  # extractor outputs that the tower takes, audio first
     blocks: str | None = None  # the list of blocks whose outputs are the hidden states
+    is_even: bool = True  # all blocks have the same frames, or differ so that few cannot be built
     # When its frames fall. None: measured.
     front_end: Callable[[Any, Any], tuple[FrameClock, ...]] | None = None  # last: the blocks'
     window: Callable[[Any, Any], int | None] = lambda config, extractor: None  # samples, if fixed
@@ -212,6 +213,7 @@ FAMILIES: list[Family] = [
     Family(
         model_types=("granite_speech5_ctc", "granite_speech5_encoder"),
         blocks="layers",
+        is_even=False,
         optional_packages=("torchaudio",),
     ),
     Family(

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,8 +20,8 @@ from torch import Tensor
 from hf_repsim.clock import FrameClock
 from hf_repsim.layers import Axes
 
-Ask = Callable[[Sequence[np.ndarray]], Mapping[str, Tensor]]  # waveforms -> tap -> raw states
 Redraw = Callable[[int], None]
+Shapes = dict[str, tuple[int, ...]]
 
 _SECONDS = (1.0, 1.5, 4.0)  # of noise: two lengths that differ little, and one for the hop
 _AWKWARD = (0.61803, 1.41421, 2.23607, 3.14159)  # seconds at which counts are checked
@@ -50,6 +51,15 @@ class Geometry:
     is_fixed: bool  # as many frames, whatever the length
 
 
+class Ask(Protocol):
+    """Runs a model on waveforms of equal length, (n_samples,) float32: tap -> raw states."""
+
+    def __call__(
+        self, waveforms: Sequence[np.ndarray], *, first_only: bool = False
+    ) -> Mapping[str, Tensor]:
+        """`first_only`: no further than to the first tap, which costs less."""
+
+
 class NoFrames(ValueError):
     """A tap that has no axis of time."""
 
@@ -65,7 +75,7 @@ def measure(
     """Measure every tap of a model, the first of which is the input of its blocks.
 
     Args:
-        ask: Runs the model on waveforms of equal length, (n_samples,) float32.
+        ask: The model.
         rate: Samples per second.
         redraw: Draws the weights anew, by a seed.
         window: Samples that its feature extractor fills up, whatever the length; None if it does
@@ -80,12 +90,15 @@ def measure(
     layouts = counter.layouts(tokens, may_be_fixed=window is not None)
     first = next(iter(layouts))
     is_fixed = counter.count(first, rate) == counter.count(first, 3 * rate // 2)
+    paces: dict[tuple[int, ...], tuple[Fraction, int, bool]] = {}
+    found = {}
     for name, axes in layouts.items():
+        counts = counter.counts(name)
         if is_fixed:
-            hop = Fraction(window, counter.count(name, rate))
-            needs, is_regular = 1, True
-        else:
-            hop, needs, is_regular = counter.pace(name)
+            paces[counts] = Fraction(window, counts[0]), 1, True
+        elif counts not in paces:  # taps with like counts have one pace
+            paces[counts] = counter.pace(name)
+        hop, needs, is_regular = paces[counts]
         clock = FrameClock(rate, float(hop), 0.0, float(hop), needs)
         found[name] = Measured(axes, counter.width(name), clock, is_regular)
     least = counter.least()
@@ -104,7 +117,7 @@ class _Counter:
     ask: Ask
     rate: int
     axes: dict[str, Axes] = field(default_factory=dict)
-    shapes: dict[int, dict[str, tuple[int, ...]]] = field(default_factory=dict)
+    shapes: dict[tuple[int, bool], Shapes] = field(default_factory=dict)
 
     def noise(self, n: int) -> np.ndarray:
         """(n,) float32: the beginning of one long noise."""
@@ -130,24 +143,25 @@ class _Counter:
 
     def width(self, name: str) -> int:
         """Features of a tap."""
-        return self.shapes[self.rate][name][self.axes[name].order.index("d")]
+        return self._said(self.rate)[name][self.axes[name].order.index("d")]
+
+    def counts(self, name: str) -> tuple[int, ...]:
+        """Frames of a tap at the lengths at which all are asked."""
+        lengths = (*_SECONDS[:2], *_AWKWARD)
+        return tuple(self.count(name, round(seconds * self.rate)) for seconds in lengths)
 
     def count(self, name: str, n: int) -> int:
         """Frames of a tap for n samples; 0 where the model does not take so few."""
-        shape = self._said(n).get(name)
-        axes = self.axes[name]
-        if shape is None or len(shape) != len(axes.order):
-            return 0
-        return (shape[axes.order.index("t")] - axes.skip) // axes.bands
+        return self._count(name, self._said(n))
 
     def pace(self, name: str) -> tuple[Fraction, int, bool]:
         """Samples between frames, samples for the first one, and whether these count any length."""
         early, late = (self._appears(name, seconds) for seconds in _SECONDS[::2])
-        n_early, n_late = self.count(name, early), self.count(name, late)
+        n_early, n_late = (self._cheaply(name, n) for n in (early, late))
         hop = Fraction(late - early, max(1, n_late - n_early))
         needs = math.ceil(early - (n_early - 1) * hop)
         clock = FrameClock(self.rate, float(hop), 0.0, 1.0, needs)
-        lengths = [round(s * self.rate) for s in _AWKWARD]
+        lengths = [round(seconds * self.rate) for seconds in _AWKWARD]
         is_regular = all(self.count(name, n) == clock.n_frames(n) for n in lengths)
         # frames that would be there without any audio are not of audio
         return hop, max(needs, 1 - math.floor(hop)), is_regular and needs > -hop
@@ -159,32 +173,47 @@ class _Counter:
     def _appears(self, name: str, seconds: float) -> int:
         """The least number of samples with as many frames as so many seconds have."""
         high = round(seconds * self.rate)
-        n = self.count(name, high)
-        return self._first(lambda some: self.count(name, some) >= n, high)
+        n = self._cheaply(name, high)
+        return self._first(lambda some: self._cheaply(name, some) >= n, high)
 
     def _first(self, is_enough: Callable[[int], bool], high: int) -> int:
         """The least number of samples that is enough, by bisection from one that is."""
+        if is_enough(1):
+            return 1
         low, step = high - 1, 1
-        while low > 0 and is_enough(low):
+        while low > 1 and is_enough(low):
             high, step = low, 4 * step
-            low = max(0, high - step)
+            low = max(1, high - step)
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (low, middle) if is_enough(middle) else (middle, high)
         return high
 
-    def _said(self, n: int) -> dict[str, tuple[int, ...]]:
+    def _cheaply(self, name: str, n: int) -> int:
+        """As `count`, by the first tap alone where it will do."""
+        return self._count(name, self._said(n, first_only=name == next(iter(self.axes))))
+
+    def _count(self, name: str, shapes: Shapes) -> int:
+        shape, axes = shapes.get(name), self.axes[name]
+        if shape is None or len(shape) != len(axes.order):
+            return 0
+        return (shape[axes.order.index("t")] - axes.skip) // axes.bands
+
+    def _said(self, n: int, *, first_only: bool = False) -> Shapes:
         """Shapes of what the taps say of n samples; none where the model does not take so few."""
-        if n not in self.shapes:
-            try:
-                said = self.ask([self.noise(n)])
-                is_sound = all(bool(torch.isfinite(part).all()) for part in said.values())
-            except Exception:
-                if n >= self.rate:
-                    raise
-                said, is_sound = {}, False
-            self.shapes[n] = {k: tuple(part.shape) for k, part in said.items() if is_sound}
-        return self.shapes[n]
+        for known in {False, first_only}:
+            if (n, known) in self.shapes:
+                return self.shapes[n, known]
+        try:
+            said = self.ask([self.noise(n)], first_only=first_only)
+            is_sound = all(bool(torch.isfinite(part).all()) for part in said.values())
+        except Exception:
+            if n >= self.rate:
+                raise
+            said, is_sound = {}, False
+        found = {name: tuple(part.shape) for name, part in said.items() if is_sound}
+        self.shapes[n, first_only] = found
+        return found
 
 
 def _order(
@@ -223,19 +252,22 @@ def _centres(counter: _Counter, found: Mapping[str, Measured], redraw: Redraw) -
     places = [round(apart * (i + 1) + i * hop / _CLICKS) for i in range(_CLICKS)]
     for place in places:
         clicked[place - width : place + width] += _CLICK
-    seen: dict[str, list[float]] = {name: [] for name in found}
+    first, *_ = found
+    # blocks mix frames, and do not shift them: those of one hop have one centre
+    others = {n: tap for n, tap in found.items() if tap.clock.hop != found[first].clock.hop}
+    seen: dict[str, list[float]] = {name: [] for name in (first, *others)}
     for i in range(_DRAWS):
         redraw(i)
-        said = counter.ask([quiet, clicked])
-        for name, tap in found.items():
+        said = counter.ask([quiet, clicked], first_only=not others)
+        for name in seen:
+            tap = found[name]
             before, after = tap.axes.frames(said[name], 2).double()
             centre = _centre((after - before).square().sum(1).sqrt(), tap.clock, places)
             seen[name] += [] if centre is None else [centre]
-    first, *_ = found
     base = float(np.median(seen[first])) if seen[first] else 0.0
     centres = {}
     for name, tap in found.items():
-        if tap.clock.hop == found[first].clock.hop:  # blocks mix frames, and do not shift them
+        if name not in others:
             centres[name] = base
         elif len(seen[name]) > _DRAWS // 2:
             centres[name] = float(np.median(seen[name]))

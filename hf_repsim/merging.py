@@ -38,7 +38,8 @@ def merge(results: Sequence[SimilarityResult]) -> SimilarityResult:
     - Of the same audio, other measures or layer pairs: the rows are joined.
     - Of other audio, the same models (name and revision), all with sums: these are added, and every
       measure that all of them have is scored anew. Sums about different origins are first brought
-      to one, which is exact but for `blocked_cka`: that one is refused then, with a note.
+      to one, which is exact but for `blocked_cka`: that one is refused then, with a note. Sums
+      that were taken about one origin (`about` of `compare`) lose nothing.
     - Trajectories, of other runs, references or measures: the rows are joined.
 
     The provenance has those of all results under `parts`, and as `probe` what was heard in all.

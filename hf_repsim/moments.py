@@ -211,7 +211,7 @@ class Moments:
         """Inverse of `state_dict` and `meta`.
 
         Raises:
-            ValueError: another schema, or tensors that do not fit the layers.
+            ValueError: another schema, an origin that is not finite, or tensors that do not fit.
         """
         if (schema := meta.get("schema")) != SCHEMA:
             todo = "make them anew" if schema == 1 else "update hf_repsim"
@@ -219,6 +219,8 @@ class Moments:
         pairs, y = [tuple(pair) for pair in meta["pairs"]], meta["layers_y"]
         layers = dict(meta["layers_x"]), None if y is None else dict(y)
         moments = cls(*layers, origin=state["origin"], pairs=pairs)
+        if not moments.origin.isfinite().all():
+            raise ValueError("the origin of the moments is not finite")
         moments.provenance = json.loads(json.dumps(meta.get("provenance", {})))
         parts = {}
         for field in fields(Totals):

@@ -46,9 +46,10 @@ _PLAN = "plan.json"
 class Options:
     """How models are listened to. Only the first four have a say in the numbers.
 
-    `about` has one in their last digits: sums about the origin of an earlier result can be added to
-    its own (`merge`) without a loss. It is that result, or its sums, or what gives an `Earlier`,
-    which is called in process 0 alone; refused is what could not be merged with it.
+    With `about`, sums are taken about the origin of an earlier result, so that they can be added to
+    its own (`merge`) without a loss; blocked CKA moves a little with it, all else in its last
+    digits. It is that result, or its sums, or what gives an `Earlier`, called in process 0 alone;
+    what could not be merged with it is refused.
 
     Raises ValueError for a value that means nothing.
     """

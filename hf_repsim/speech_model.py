@@ -156,7 +156,7 @@ def check_model(
 
     Downloads two small JSON files at most. Arguments and errors are those of :func:`load_model`.
     """
-    return find_checkpoint(name, revision=revision, **loading).skeleton()[1].layers
+    return find_checkpoint(name, revision=revision, **loading).layers()
 
 
 def _version(package: str) -> str | None:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+
 import pytest
 from streams import threads
 from tiny_models import VARIANTS, save_model
+
+# What is measured of models is kept in HF_HOME: tests are to measure it anew, whatever is there.
+_HOME = tempfile.TemporaryDirectory(prefix="hf-home-")
+os.environ["HF_HOME"] = _HOME.name
 
 
 @pytest.fixture(scope="session")

@@ -24,9 +24,9 @@ STANDS = {
     0: "clock measures moments origin pair pairing products result schema table",
     1: """
 ahead anatomy audio checkpoint columns course ctc ear families features feeding forward
-        frames front_ends geometry layers lineup location machine_paths markdown memory model_files
-        probe reading reproduce run savepoint source speech_model states storage stream taps
-        tiles tower_weights
+        frames front_ends geometry geometry_cache layers lineup location machine_paths markdown
+        memory model_files probe reading reproduce run savepoint source speech_model states storage
+        stream taps tiles tower_weights
     """,
     2: """
         alarm cells claims comparison contrast convergence differences earlier hearing indicators

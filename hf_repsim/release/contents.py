@@ -98,8 +98,8 @@ class Release:
 
     @cached_property
     def _skeleton(self) -> tuple[int, dict[str, Layer]]:
-        module, _, layers = self.checkpoint.skeleton()
-        return sum(weights.numel() for weights in module.parameters()), layers
+        module, anatomy = self.checkpoint.skeleton()
+        return sum(weights.numel() for weights in module.parameters()), anatomy.layers
 
 
 def open_release(where: str | Path, step: int | None = None) -> Release:
