@@ -16,6 +16,12 @@ def is_trajectory(result: SimilarityResult) -> bool:
     return all(name in result.columns for name in RUN_COLUMNS)
 
 
+def is_matrix(result: SimilarityResult) -> bool:
+    """Whether the layers of labelled models were compared with each other."""
+    columns = (result.columns.get(name, [None]) for name in ("model_x", "model_y"))
+    return all(isinstance(label, str) for labels in columns for label in labels)
+
+
 def is_one_model(result: SimilarityResult) -> bool:
     """Whether the layers of one model were compared among themselves."""
     models = result.provenance.get("models")

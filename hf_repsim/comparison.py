@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm.auto import tqdm
 
-from hf_repsim.hearing import Model
+from hf_repsim.lineup import Model, pair_of
 from hf_repsim.measures import MEASURES, Measure
 from hf_repsim.moments import Moments
 from hf_repsim.pair import PairMoments, Scoring, Undefined
+from hf_repsim.pairing import label_of
 from hf_repsim.probe import Probe
-from hf_repsim.result import COLUMNS, SimilarityResult, by_measure
+from hf_repsim.result import SimilarityResult, by_measure
 from hf_repsim.session import Session
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def compare(
         Interrupted: Ctrl-C; the sums of what was heard until then come with it.
     """
     chosen = choose_measures(measures)
-    session = Session(x, y, probe=probe, accelerator=accelerator, **options)
+    session = Session(pair_of(x, y), probe=probe, accelerator=accelerator, **options)
     session.hear()
     shown = session.options.progress
     return score_tiles(session, lambda moments: score(moments, chosen, progress=shown))
@@ -74,7 +75,7 @@ def accumulate(
     Raises as `compare`, and ValueError where the sums do not fit in memory. Returns the sums over
     all processes, the same on each of them.
     """
-    session = Session(x, y, probe=probe, accelerator=accelerator, **options)
+    session = Session(pair_of(x, y), probe=probe, accelerator=accelerator, **options)
     if (n := len(session.plan.tiles)) > 1:
         raise ValueError(
             f"the sums do not fit in memory at once, only in {n} tiles, which `compare` hears one "
@@ -103,14 +104,14 @@ def score(
 
     def rows_of(names: tuple[str, str]) -> list[dict[str, Any]]:
         pair = scoring.pair(*names)
-        own = dict(zip(("layer_x", "layer_y"), names, strict=True))
+        own = pair_columns(names)
         return [{"measure": measure.name, **own, **_row(measure, pair)} for measure in chosen]
 
     rows = _side_by_side(rows_of, moments.pairs, moments.origin.device)
     options = {"total": len(moments.pairs), "unit": "pair", "disable": not progress}
     by_pair = list(tqdm(rows, "scoring", **options))
     table = [row for of_measure in zip(*by_pair, strict=True) for row in of_measure]
-    columns = {name: [row[name] for row in table] for name in COLUMNS}
+    columns = {name: [row[name] for row in table] for name in table[0]}
     return SimilarityResult(columns, dict(moments.provenance), moments)
 
 
@@ -131,6 +132,13 @@ def _side_by_side(work: Callable, items: Sequence, device: torch.device) -> Iter
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)
+
+
+def pair_columns(names: tuple[str, str]) -> dict[str, str]:
+    """The columns that name a pair of layers; of labelled models their labels have columns too."""
+    x, y = names
+    labels = {"model_x": label_of(x), "model_y": label_of(y)}
+    return {"layer_x": x, "layer_y": y} | (labels if all(labels.values()) else {})
 
 
 def choose_measures(names: Sequence[str] | None) -> list[str]:
@@ -163,7 +171,7 @@ def score_tiles(
         del moments, result  # before the next one is read
     if n_tiles == 1:
         return results[0]
-    columns = by_measure([result.columns for result in results], COLUMNS)
+    columns = by_measure([result.columns for result in results], results[0].columns)
     return SimilarityResult(columns, dict(results[-1].provenance))
 
 

@@ -15,18 +15,13 @@ _UNKNOWN = "not recorded"
 _FINGERPRINT = re.compile("[0-9a-f]{64}")
 _HASH = re.compile("(sha256:)?[0-9a-f]{40,64}")
 
-# in words, where the provenance has it, and what None means there; of other models or frames, then
-# of what need not move a value
+# in words, where the provenance has it, and what None means there; of other frames, then of what
+# need not move a value
 _FRAMES: tuple[tuple[str, tuple[str, ...], str], ...] = (
-    ("model x", ("models", "x", "name"), _UNKNOWN),
-    ("revision of x", ("models", "x", "revision"), _UNKNOWN),
-    ("precision of x", ("models", "x", "precision"), _UNKNOWN),
-    ("model y", ("models", "y", "name"), _UNKNOWN),
-    ("revision of y", ("models", "y", "revision"), _UNKNOWN),
-    ("precision of y", ("models", "y", "precision"), _UNKNOWN),
     ("milliseconds per frame", ("clock", "hop_ms"), _UNKNOWN),
     ("frames per utterance", ("frames_per_utterance",), "all"),
 )
+_OF_A_MODEL = (("model ", "name"), ("revision of ", "revision"), ("precision of ", "precision"))
 _OTHER: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("data set", ("probe", "dataset"), _UNKNOWN),
     ("its config", ("probe", "config"), "none"),
@@ -69,10 +64,16 @@ def differences(a: SimilarityResult, b: SimilarityResult) -> list[str]:
 def other_frames(a: Recorded, b: Recorded) -> list[str]:
     """Of these, the differences for which values rest on other models or other frames of them."""
     told = []
-    one_model = is_one_model(a) and is_one_model(b)
-    for words, path, absent in _FRAMES:
-        if not (one_model and path[:2] == ("models", "y")):  # else it is said of x already
-            told += _line(words, recorded(a, path), recorded(b, path), absent=absent)
+    sides = dict.fromkeys(side for of in (a, b) for side in _mapping(recorded(of, ("models",))))
+    if is_one_model(a) and is_one_model(b):
+        sides.pop("y", None)  # what is said of x
+    of_models = [
+        (f"{words}{_short(side)}", ("models", side, name), _UNKNOWN)
+        for side in sides
+        for words, name in _OF_A_MODEL
+    ]
+    for words, path, absent in (*of_models, *_FRAMES):
+        told += _line(words, recorded(a, path), recorded(b, path), absent=absent)
     return told
 
 

@@ -15,7 +15,8 @@ from typing import Any
 from torch import Tensor
 
 from hf_repsim.differences import other_frames, recorded
-from hf_repsim.hearing import Hearing, Model
+from hf_repsim.hearing import Hearing
+from hf_repsim.lineup import Model
 from hf_repsim.model_files import ModelFiles, public_name
 from hf_repsim.moments import Moments
 from hf_repsim.origin import knows_utterances
@@ -74,16 +75,17 @@ class Earlier:
         return hashlib.sha256(self.origin.numpy().tobytes()).hexdigest()
 
     def check(
-        self, x: Model, y: Model | None, *, precision: str, frames_per_utterance: int | None
+        self, models: Mapping[str, Model], *, precision: str, frames_per_utterance: int | None
     ) -> None:
         """Refuse a run whose sums could not be added, as far as that is known without weights.
+
+        `models` are x and y, or those of the labels.
 
         Raises:
             ValueError: other models, other commits of them, or other frames; what differs is said.
         """
-        first = self._identity(x, "x", precision)
-        models = {"x": first, "y": first if y is None else self._identity(y, "y", precision)}
-        known = {"models": models, "frames_per_utterance": frames_per_utterance}
+        told = {side: self._identity(model, side, precision) for side, model in models.items()}
+        known = {"models": told, "frames_per_utterance": frames_per_utterance}
         self._require_same(self.provenance | known)
 
     def check_pairs(self, tiles: Sequence[Tile]) -> None:
@@ -116,8 +118,8 @@ class Earlier:
             ValueError: these are other models after all, or their layers have other sizes.
         """
         self._require_same(provenance)
-        x, y = hearing.summed
-        layers = tuple(x.items()), tuple((y if hearing.y else x).items())
+        sides = hearing.widths
+        layers = tuple(sides[0].items()), tuple(sides[-1].items())
         origin = self.origin.to(hearing.device)
         if layers != self.layout[1:3] or hearing.about(origin).origin.dtype != origin.dtype:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Two models hear one probe: frames of both, cell by cell on one clock, batch after batch."""
+"""Models hear one probe: frames of all, cell by cell on one clock, batch after batch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,16 +14,16 @@ from torch import Tensor
 
 from hf_repsim.clock import FrameClock, slowest_clock
 from hf_repsim.forward import may_pad
-from hf_repsim.layers import Layer, select_layers
+from hf_repsim.layers import Layer
+from hf_repsim.lineup import Model, sides
 from hf_repsim.memory import sums_device
-from hf_repsim.moments import Moments, Pairs, resolve_pairs
+from hf_repsim.moments import Moments
+from hf_repsim.pairing import Pairs, resolve_pairs
 from hf_repsim.probe import AudioBatch, Heard
 from hf_repsim.products import ROW_BYTES
 from hf_repsim.states import (
-    LayerStates,
     Prepared,
     SpeechModel,
-    check_model,
     extract,
     load_model,
     prepare,
@@ -34,31 +33,28 @@ from hf_repsim.states import (
 if TYPE_CHECKING:
     from hf_repsim.stream import Stream
 
-Model = str | Path | SpeechModel
 Heed = tuple[Mapping[str, Tensor], Mapping[str, Tensor] | None, list[int]]  # frames x, y, counts
 PILOT_UTTERANCES = 64
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A batch as both models will hear it, and what they will not."""
+    """A batch as the models will hear it, and what they will not."""
 
     batch: AudioBatch  # as it was read
-    x: Prepared | None  # None: no utterance is long enough
-    y: Prepared | None  # None also where x meets itself
+    prepared: tuple[Prepared, ...]  # for each model; none where no utterance is long enough
     too_short: Mapping[str, str]  # utterance id -> why it has no frame
 
 
 @dataclass
 class Hearing:
-    """One or two loaded models, the layers that take part, and the clock on which they meet."""
+    """Loaded models, the layers that take part, and the clock on which they meet."""
 
-    x: SpeechModel
-    y: SpeechModel | None  # None: x against itself
-    layers_x: list[str]
-    layers_y: list[str]
+    models: list[SpeechModel]  # one against itself; x and y; or, with labels, two or more
+    layers: list[list[str]]  # of each model
     pairs: Pairs
     device: torch.device  # where frames are summed
+    labels: Sequence[str] | None = None  # see `sides`
     frames_per_utterance: int | None = None  # None: all of them, else so many, evenly spaced
     heard: Heard = field(default_factory=Heard)
     too_short: dict[str, str] = field(default_factory=dict)  # utterance id -> why it has no frame
@@ -71,48 +67,57 @@ class Hearing:
 
     @property
     def _chosen(self) -> list[Layer]:
-        chosen = [self.x.layers[name] for name in self.layers_x]
-        return chosen + ([self.y.layers[name] for name in self.layers_y] if self.y else [])
+        of_models = zip(self.models, self.layers, strict=True)
+        return [model.layers[name] for model, names in of_models for name in names]
 
     @cached_property
-    def summed(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Layers of x and of y that are in a pair, with their features.
+    def _summed(self) -> list[dict[str, tuple[int, str]]]:
+        """Of each side, the layers in a pair: name in the sums -> model, and its layer.
 
         The others are heard as well: all tiles of a comparison meet on one clock.
         """
-        pairs = resolve_pairs(self.pairs, self.layers_x, self.layers_y)
+        layers = [{name: (i, name) for name in names} for i, names in enumerate(self.layers)]
+        named = sides(layers, self.labels)
+        pairs = resolve_pairs(self.pairs, list(named[0]), list(named[-1]))
         in_pairs = [set(side) for side in zip(*pairs, strict=True)]
-        if self.y is None:
-            in_pairs = [in_pairs[0] | in_pairs[1], set()]
-        sides = ((self.x, self.layers_x), (self.y, self.layers_y))
-        return tuple(
-            {name: model.layers[name].n_features for name in names if name in chosen}
-            for (model, names), chosen in zip(sides, in_pairs, strict=True)
-        )
+        if len(named) == 1:
+            in_pairs = [in_pairs[0] | in_pairs[1]]
+        return [
+            {name: layer for name, layer in side.items() if name in chosen}
+            for side, chosen in zip(named, in_pairs, strict=True)
+        ]
+
+    @property
+    def widths(self) -> list[dict[str, int]]:
+        """Features of the layers that are summed, of each side."""
+        return [
+            {name: self.models[i].layers[layer].n_features for name, (i, layer) in side.items()}
+            for side in self._summed
+        ]
 
     def pilot_sums(self, heeds: Sequence[Heed]) -> tuple[Tensor, int]:
         """Sum of some frames, (features of summed layers, x then y,) float64, and their number."""
-        layers = [(side, name) for side in (0, 1) for name in self.summed[side]]
-        widths = [self.summed[side][name] for side, name in layers]
+        layers = [(i, *of) for i, side in enumerate(self.widths) for of in side.items()]
+        widths = [width for _, _, width in layers]
         total = torch.zeros(sum(widths), dtype=torch.float64, device=self.device)
         for heed in heeds:
-            for part, (side, name) in zip(total.split(widths), layers, strict=True):
+            for part, (side, name, _) in zip(total.split(widths), layers, strict=True):
                 # float64: a float32 sum of many frames would move the mean of a large feature
                 part += heed[side][name].double().sum(0)
         return total, sum(sum(counts) for _, _, counts in heeds)
 
     def about(self, mean: Tensor) -> Moments:
         """Empty moments about an origin, (features of summed layers, x then y,) of any dtype."""
-        widths_x, widths_y = self.summed[0], self.summed[1] if self.y else None
-        weights = [next(model.module.parameters()).dtype for model in (self.x, self.y) if model]
+        x, *y = self.widths
+        weights = [next(model.module.parameters()).dtype for model in self.models]
         frames = torch.float64 if torch.float64 in weights else torch.float32
-        return Moments(widths_x, widths_y, origin=mean.to(frames), pairs=self.pairs)
+        return Moments(x, y[0] if y else None, origin=mean.to(frames), pairs=self.pairs)
 
     def require_frames(self, n_frames: int) -> None:
-        """Raise ValueError if both models together hear nothing."""
+        """Raise ValueError if the models together hear nothing."""
         if not n_frames:
             raise ValueError(
-                f"the probe has no audio that both models hear: {_first(self.too_short)}"
+                f"the probe has no audio that all models hear: {_first(self.too_short)}"
             )
 
     def first(self, heeds: Iterator[Heed]) -> Iterator[Heed]:
@@ -128,16 +133,17 @@ class Hearing:
 
     def prepare(self, batch: AudioBatch) -> Ready:
         """Do what can be done before a model is needed; to be run ahead, in another thread."""
-        short = too_short(self.x, batch) | (too_short(self.y, batch) if self.y else {})
+        short: dict[str, str] = {}
+        for model in self.models:
+            short |= too_short(model, batch)
         long = AudioBatch(tuple(u for u in batch.utterances if u.id not in short))
-        if not long.utterances:
-            return Ready(batch, None, None, short)
-        return Ready(batch, prepare(self.x, long), self.y and prepare(self.y, long), short)
+        models = self.models if long.utterances else []
+        return Ready(batch, tuple(prepare(model, long) for model in models), short)
 
     def frames(
         self, stream: Stream, advance: Callable[[AudioBatch], None] | None = None
     ) -> Iterator[Heed]:
-        """Frames of both models for each batch, in step: row i of each layer is of one moment.
+        """Frames of all models for each batch, in step: row i of each layer is of one moment.
 
         A batch that does not fit in memory is heard in halves, and later ones are made smaller.
 
@@ -146,7 +152,7 @@ class Hearing:
         """
         for ready in stream:
             self.too_short |= ready.too_short
-            if ready.x is not None:
+            if ready.prepared:
                 yield from self._fitting(ready, stream)
             if advance:
                 advance(ready.batch)
@@ -162,7 +168,7 @@ class Hearing:
             yield heed
             return
         # out of the `except`: what it refers to would keep the memory taken
-        utterances = ready.x.batch.utterances
+        utterances = ready.prepared[0].batch.utterances
         if len(utterances) == 1:
             raise ValueError(
                 f"utterance {utterances[0].id!r} of {utterances[0].seconds:.0f} s does not fit in "
@@ -177,108 +183,50 @@ class Hearing:
 
     def _heed(self, ready: Ready) -> Heed:
         grid = self.grid
-        states_x = extract(self.x, ready.x, self.layers_x)
-        states_y = extract(self.y, ready.y, self.layers_y) if self.y else None
-        cells = states_x.cells(grid)
-        if states_y is not None:
-            cells = [_common(a, b) for a, b in zip(cells, states_y.cells(grid), strict=True)]
-        for utterance, covered in zip(ready.x.batch.utterance_ids, cells, strict=True):
+        of_models = zip(self.models, ready.prepared, self.layers, strict=True)
+        heard = [extract(model, prepared, names) for model, prepared, names in of_models]
+        cells = [_common(every) for every in zip(*(one.cells(grid) for one in heard), strict=True)]
+        for utterance, covered in zip(ready.prepared[0].batch.utterance_ids, cells, strict=True):
             if not covered:
                 self.too_short[utterance] = "no cell of the common clock is covered by all layers"
         kept = [_evenly_spaced(len(covered), self.frames_per_utterance) for covered in cells]
+        rows = None
+        if self.frames_per_utterance is not None:
+            starts = accumulate([0, *map(len, cells)])
+            rows = [start + i for start, own in zip(starts, kept, strict=False) for i in own]
+        frames = []
+        for side in self._summed:
+            frames.append({})
+            for name, (i, layer) in side.items():
+                states = replace(heard[i], states={layer: heard[i].states[layer]})
+                part = states.frames(grid, cells)[layer]
+                frames[-1][name] = (part if rows is None else part[rows]).to(self.device)
+        x, *y = frames
+        return x, y[0] if y else None, [len(own) for own in kept]
 
-        def on_grid(states: LayerStates, names: Mapping[str, int]) -> dict[str, Tensor]:
-            kept_states = {name: states.states[name] for name in names}
-            frames = replace(states, states=kept_states).frames(grid, cells)
-            if self.frames_per_utterance is not None:
-                starts = accumulate([0, *map(len, cells)])
-                rows = [start + i for start, own in zip(starts, kept, strict=False) for i in own]
-                frames = {name: part[rows] for name, part in frames.items()}
-            return {name: part.to(self.device) for name, part in frames.items()}
 
-        x, y = self.summed
-        counts = [len(own) for own in kept]
-        return on_grid(states_x, x), states_y and on_grid(states_y, y), counts
-
-
-def check_pair(
-    x: Model,
-    y: Model | None,
+def load_models(
+    models: Sequence[Model],
     *,
-    layers: Sequence[str] | None,
-    pairs: Pairs,
-    **loading: bool,
-) -> tuple[list[str], list[str]]:
-    """Layers of x and y that take part, having checked all that needs no weights.
-
-    Raises:
-        ValueError: a model is not there or not speech; a glob or a pair matches nothing.
-    """
-    models = [model for model in (x, y) if model is not None]
-    tables = [(str(_name(model)), _layers(model, loading)) for model in models]
-    if layers is not None:
-        _refuse_unmatched(tables, layers)
-    chosen = [_select(table, layers, name) for name, table in tables]
-    resolve_pairs(pairs, chosen[0], chosen[-1])
-    return chosen[0], chosen[-1]
-
-
-def load_pair(
-    x: Model,
-    y: Model | None,
-    *,
-    layers: tuple[list[str], list[str]],
+    layers: list[list[str]],
     pairs: Pairs,
     device: torch.device,
+    labels: Sequence[str] | None = None,
     frames_per_utterance: int | None = None,
     **loading: Any,
 ) -> Hearing:
-    """Both models loaded onto a device; one given as a `SpeechModel` stays as it is, where it is.
+    """Models loaded onto a device; one given as a `SpeechModel` stays as it is, where it is.
 
-    `layers` are the names that `check_pair` gave; `loading` are options of `load_model`.
+    `layers` are the names that `lineup.check_models` gave; `loading` are options of `load_model`.
     """
-
-    def load(model: Model) -> SpeechModel:
-        if isinstance(model, SpeechModel):
-            return model
-        return load_model(model, device=device, **loading)
-
-    models = load(x), None if y is None else load(y)
-    for model in filter(None, models):
+    loaded = [
+        model if isinstance(model, SpeechModel) else load_model(model, device=device, **loading)
+        for model in models
+    ]
+    for model in loaded:
         may_pad(model)  # here, as `prepare` runs beside the models
-    where = sums_device(device)
-    return Hearing(*models, *layers, pairs, where, frames_per_utterance=frames_per_utterance)
-
-
-def _select(table: Mapping[str, Layer], layers: Sequence[str] | None, name: str) -> list[str]:
-    if layers is None:
-        return select_layers(table, None, name=name)
-    matching = [glob for glob in layers if _matches(table, glob)]
-    return select_layers(table, matching, name=name)
-
-
-def _refuse_unmatched(
-    tables: Sequence[tuple[str, Mapping[str, Layer]]], layers: Sequence[str]
-) -> None:
-    for glob in layers:
-        if not any(_matches(table, glob) for _, table in tables):
-            name, table = tables[0]
-            select_layers(table, [glob], name=name)
-
-
-def _matches(table: Mapping[str, Layer], glob: str) -> bool:
-    try:
-        return bool(select_layers(table, [glob]))
-    except ValueError:
-        return False
-
-
-def _layers(model: Model, options: Mapping[str, bool]) -> dict[str, Layer]:
-    return model.layers if isinstance(model, SpeechModel) else check_model(model, **options)
-
-
-def _name(model: Model) -> str | Path:
-    return model.name if isinstance(model, SpeechModel) else model
+    how = {"labels": labels, "frames_per_utterance": frames_per_utterance}
+    return Hearing(loaded, layers, pairs, sums_device(device), **how)
 
 
 def _evenly_spaced(n: int, at_most: int | None) -> list[int]:
@@ -288,9 +236,9 @@ def _evenly_spaced(n: int, at_most: int | None) -> list[int]:
     return [(2 * i + 1) * n // (2 * at_most) for i in range(at_most)]
 
 
-def _common(a: range, b: range) -> range:
-    start = max(a.start, b.start)
-    return range(start, max(start, min(a.stop, b.stop)))
+def _common(ranges: Sequence[range]) -> range:
+    start = max(each.start for each in ranges)
+    return range(start, max(start, min(each.stop for each in ranges)))
 
 
 def _first(reasons: Mapping[str, str]) -> str:

@@ -156,7 +156,7 @@ class _Share:
         self._stream = Stream(
             probe,
             seconds=seconds,
-            rates=sorted({model.rate for model in (hearing.x, hearing.y) if model}),
+            rates=sorted({model.rate for model in hearing.models}),
             share=(self._alarm.rank, self._alarm.ranks),
             heard=hearing.heard,
             start=self._position,

@@ -12,7 +12,7 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from hf_repsim.cells import cell_columns, cells, is_trajectory
+from hf_repsim.cells import cell_columns, cells, is_matrix, is_trajectory
 from hf_repsim.differences import fingerprint, other_frames, recorded
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
@@ -79,7 +79,7 @@ def _require_fingerprints(results: Sequence[SimilarityResult]) -> None:
 def _require_one_comparison(results: Sequence[SimilarityResult]) -> None:
     """Refuse results of other models, or that were heard in another way."""
     for i, result in enumerate(results, 1):
-        for side in "xy":
+        for side in result.models if is_matrix(result) else "xy":
             if not all(recorded(result, ("models", side, name)) for name in ("name", "revision")):
                 raise ValueError(
                     f"result {i} does not record name and revision of model {side}, so nobody can "

@@ -14,10 +14,10 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from hf_repsim.pairing import Pairs, resolve_pairs
 from hf_repsim.products import CrossProducts, within_utterances
 
 Frames = Mapping[str, Tensor]  # layer -> (n frames, features)
-Pairs = str | Sequence[tuple[str, str]]  # a rule of PAIR_RULES, or (x layer, y layer) pairs
 SCHEMA = 2  # 1 did not keep the order of layers
 
 
@@ -54,7 +54,7 @@ class Moments:
         origin: (features of all layers, x then y,) subtracted from every frame; its dtype is that
             of the products (sums are float64 throughout).
         pairs: "all", "same_depth" (layers of one name), "adjacent" (each layer of x with the next
-            of y) or (x layer, y layer) pairs.
+            of y), "between_models" or (x layer, y layer) pairs.
 
     Attributes:
         pairs: (x layer, y layer), in the order of the result table.
@@ -271,30 +271,3 @@ class Moments:
         raise ValueError(
             "frames are finite, but their sums are not: they are too large for float32"
         )
-
-
-def resolve_pairs(pairs: Pairs, layers_x: list[str], layers_y: list[str]) -> list[tuple[str, str]]:
-    """Pairs of layer names in table order.
-
-    Raises:
-        ValueError: an unknown rule or layer, or no pair at all.
-    """
-    if not isinstance(pairs, str):
-        chosen = [tuple(pair) for pair in pairs]
-        unknown = [p for p in chosen if p[0] not in layers_x or p[1] not in layers_y]
-        if unknown:
-            raise ValueError(f"no such pair {unknown[0]}; layers: {layers_x} and {layers_y}")
-    elif pairs in PAIR_RULES:
-        chosen = PAIR_RULES[pairs](layers_x, layers_y)
-    else:
-        raise ValueError(f"unknown pairs {pairs!r}; known: {', '.join(PAIR_RULES)}, or a list")
-    if not chosen:
-        raise ValueError(f"pairs {pairs!r} leave nothing of {layers_x} and {layers_y}")
-    return chosen
-
-
-PAIR_RULES = {
-    "all": lambda x, y: [(a, b) for a in x for b in y],
-    "same_depth": lambda x, y: [(a, a) for a in x if a in y],
-    "adjacent": lambda x, y: list(zip(x[:-1], y[1:], strict=False)),
-}

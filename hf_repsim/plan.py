@@ -7,16 +7,18 @@ use and fits. Every figure is a bound: a run may need less than is planned for i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import torch
 
-from hf_repsim.hearing import Model, check_pair
+from hf_repsim.lineup import Model, check_models, sides
 from hf_repsim.memory import Footprint, activation_bytes, footprint, free_memory
-from hf_repsim.moments import Moments, Pairs, resolve_pairs
+from hf_repsim.moments import Moments
+from hf_repsim.pairing import Pairs, resolve_pairs
 from hf_repsim.table import aligned
 
 Tile = list[tuple[str, str]]  # (x layer, y layer)
@@ -55,6 +57,13 @@ class Plan:
     all_sums: int  # were all pairs summed at once
     batch_seconds: float  # of audio, longest utterance x number of utterances
     tiles: list[Tile]  # each hears the audio once
+    n_models: int
+
+    @property
+    def fewer(self) -> str:
+        """What would need less memory."""
+        less = "fewer models" if self.n_models > 2 else "--pairs same_depth"
+        return f"{less}, fewer layers (--layer)"
 
     @property
     def peak(self) -> int:
@@ -71,7 +80,7 @@ class Plan:
         return (
             f"{self.table()}\nThe sums of all pairs ({_gb(self.all_sums)} GB) do not fit. They are "
             f"made in {tiles} parts, and the audio is heard {tiles} times;\n"
-            "once is enough with --pairs same_depth, fewer layers (--layer) or more memory."
+            f"once is enough with {self.fewer} or more memory."
         )
 
     def table(self) -> str:
@@ -93,16 +102,17 @@ class Plan:
         )
 
     def summary(self) -> dict[str, Any]:
-        """The plan for a provenance, JSON-able: all but the tiles, of which the number."""
-        figures = {name: value for name, value in asdict(self).items() if name != "tiles"}
+        """The plan for a provenance, JSON-able: of the tiles their number."""
+        left_out = ("tiles", "n_models")
+        figures = {name: value for name, value in asdict(self).items() if name not in left_out}
         return {**figures, "peak": self.peak, "passes": len(self.tiles)}
 
 
 def make_plan(
-    x: Model,
-    y: Model | None,
+    models: Sequence[Model],
     *,
     device: str | torch.device,
+    labels: Sequence[str] | None = None,
     layers: Sequence[str] | None = None,
     pairs: Pairs = "all",
     memory: float | None = None,
@@ -115,9 +125,10 @@ def make_plan(
     """Plan the memory of a comparison, before a weight is read.
 
     Args:
-        x: as for `accumulate`; a `SpeechModel` counts as there already.
-        y: the same; None: the layers of x among themselves.
+        models: one against itself, x and y, or labelled ones; a `SpeechModel` counts as there
+            already.
         device: where the models run and the sums are (host memory for Apple's GPUs).
+        labels: as for `sides`.
         layers: as for `accumulate`.
         pairs: as for `accumulate`.
         memory: GB that may be used; None: nine tenths of what is free (`free_memory`).
@@ -128,13 +139,15 @@ def make_plan(
         loading: as for `load_model`.
 
     Raises:
-        ValueError: the run does not fit, however it is cut; or as `check_pair`.
+        ValueError: the run does not fit, however it is cut; or as `check_models`.
     """
-    chosen = check_pair(x, y, layers=layers, pairs=pairs, **loading)
-    models = [footprint(model, **loading) for model in (x, y) if model is not None]
+    chosen = check_models(models, labels=labels, layers=layers, pairs=pairs, **loading)
+    footprints = [footprint(model, **loading) for model in models]
     fixed = None if memory is None else int(memory * 1e9)
-    run = _Run(torch.device(device), fixed, models, chosen, HALF.get(precision, 0), utterances)
-    return run.plan(resolve_pairs(pairs, *chosen), passes=passes, batch_seconds=batch_seconds)
+    copied = HALF.get(precision, 0)
+    run = _Run(torch.device(device), fixed, footprints, chosen, labels, copied, utterances)
+    table = resolve_pairs(pairs, list(run.widths[0]), list(run.widths[-1]))
+    return run.plan(table, passes=passes, batch_seconds=batch_seconds)
 
 
 @dataclass(frozen=True)
@@ -144,7 +157,8 @@ class _Run:
     device: torch.device
     memory: int | None  # bytes that may be used
     models: list[Footprint]
-    layers: tuple[list[str], list[str]]
+    layers: list[list[str]]  # of each model
+    labels: Sequence[str] | None
     copied: int  # bytes of a second copy of each weight
     utterances: int | None
 
@@ -153,9 +167,10 @@ class _Run:
         useful = USEFUL_SECONDS.get(self.device.type, ELSEWHERE)
         batches = [useful / 2**i for i in range(10) if useful / 2**i >= LEAST_SECONDS]
         all_sums = self._needs(table).sums
-        for n in [passes] if passes else range(1, len(self.layers[0]) + 1):
-            tiles = _tiles(table, n, within=len(self.models) == 1)
-            if len(tiles) < n and n < len(self.layers[0]):
+        most = len(self.widths[0])
+        for n in [passes] if passes else range(1, most + 1):
+            tiles = _tiles(table, n, within=len(self.widths) == 1)
+            if len(tiles) < n and n < most:
                 continue  # no other cut than that into fewer
             needs = max(map(self._needs, tiles), key=lambda needs: needs.sums)
             for seconds in [batch_seconds] if batch_seconds else batches:
@@ -164,18 +179,19 @@ class _Run:
                     free=self._usable[0],
                     models=self._resident,
                     reading=self._reading,
-                    activations=activation_bytes(self.models, self._chosen, seconds),
+                    activations=activation_bytes(self.models, self.layers, seconds),
                     needs=needs,
                     all_sums=all_sums,
                     batch_seconds=seconds,
                     tiles=tiles,
+                    n_models=len(self.models),
                 )
                 if self._fits(plan):
                     return plan
         raise ValueError(
             f"not enough memory, even if the sums are made in {len(plan.tiles)} parts:\n"
-            f"{plan.table()}\nchoose fewer layers (--layer, --pairs same_depth) or smaller batches "
-            "(--batch-seconds), or say how much memory may be used: --memory GB (memory=GB)"
+            f"{plan.table()}\nchoose {plan.fewer} or smaller batches (--batch-seconds), or say how "
+            "much memory may be used: --memory GB (memory=GB)"
         )
 
     @cached_property
@@ -185,9 +201,12 @@ class _Run:
             return self.memory, self.memory
         return tuple(int(USED * free_memory(where)) for where in (self.device, "cpu"))
 
-    @property
-    def _chosen(self) -> list[list[str]]:
-        return [self.layers[i] for i in range(len(self.models))]
+    @cached_property
+    def widths(self) -> list[dict[str, int]]:
+        """Features of each side's layers, by their names in the sums."""
+        of_models = zip(self.models, self.layers, strict=True)
+        own = [{n: model.layers[n].n_features for n in names} for model, names in of_models]
+        return sides(own, self.labels)
 
     @property
     def _resident(self) -> int:
@@ -195,10 +214,10 @@ class _Run:
 
     @property
     def _reading(self) -> int:
-        """Host memory while a model is read; unless it moves to a GPU, the first stays there."""
-        first, *second = self.models
-        kept = 0 if self.device.type == "cuda" else first.resident
-        return max([first.reading, *(kept + model.reading for model in second)])
+        """Host memory while a model is read; unless they move to a GPU, those before stay there."""
+        stays = 0 if self.device.type == "cuda" else 1
+        before = accumulate([0, *(stays * model.resident for model in self.models)])
+        return max(kept + m.reading for kept, m in zip(before, self.models, strict=False))
 
     def _fits(self, plan: Plan) -> bool:
         device, host = self._usable
@@ -228,15 +247,14 @@ class _Run:
         )
 
     def _moments(self, tile: Tile) -> Moments:
-        within = len(self.models) == 1
         left, right = {a for a, _ in tile}, {b for _, b in tile}
-        taking_part = [left | right] if within else [left, right]
-        sides: list[Mapping[str, int] | None] = [
-            {name: model.layers[name].n_features for name in names if name in part}
-            for model, names, part in zip(self.models, self._chosen, taking_part, strict=True)
+        taking_part = [left | right] if len(self.widths) == 1 else [left, right]
+        x, *y = [
+            {name: width for name, width in side.items() if name in part}
+            for side, part in zip(self.widths, taking_part, strict=True)
         ]
-        origin = torch.empty(sum(sum(side.values()) for side in sides), device="meta")
-        return Moments(sides[0], None if within else sides[1], origin=origin, pairs=tile)
+        origin = torch.empty(sum(sum(side.values()) for side in (x, *y)), device="meta")
+        return Moments(x, y[0] if y else None, origin=origin, pairs=tile)
 
 
 def _tiles(table: Tile, n: int, *, within: bool) -> list[Tile]:

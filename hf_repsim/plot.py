@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hf_repsim.cells import is_matrix
 from hf_repsim.measures import measure_label
 from hf_repsim.result import SimilarityResult
 from hf_repsim.table import NULL, null_span, shortened
@@ -27,10 +28,11 @@ except ImportError as error:
 
 SUFFIXES = (".png", ".pdf", ".svg")
 
-_COLOURS = "viridis"  # perceptually uniform; survives grey printing and colour-blind eyes
+COLOURS = "viridis"  # perceptually uniform; survives grey printing and colour-blind eyes
 # Type 3 fonts, the default in PDF, are refused by many conferences; and names from strangers must
 # not reach LaTeX, whatever the user's own settings are.
 _STYLE = {"text.usetex": False, "pdf.fonttype": 42, "axes.linewidth": 0.6, "hatch.linewidth": 0.4}
+styled = matplotlib.rc_context(_STYLE)
 
 # sizes in inches, sizes of type in points
 _MATRIX = 3.4
@@ -46,7 +48,7 @@ def heatmap(
     measure: str | Sequence[str] | None = None,
     *,
     limits: tuple[float, float] | None = None,
-    colours: str = _COLOURS,
+    colours: str = COLOURS,
 ) -> Figure:
     """Layers of x (rows, the first at the bottom) against layers of y (columns), in colour.
 
@@ -55,7 +57,7 @@ def heatmap(
     Values are printed where cells have room; refused pairs are hatched, and pairs that were not
     asked for blank. Raises ValueError for an unknown measure and for a result without rows.
     """
-    panels = [_Panel.of(result, name) for name in _measures(result, measure)]
+    panels = [Panel.of(result, name) for name in _measures(result, measure)]
     rows, columns = (list(map(_layer, names)) for names in (result.layers_x, result.layers_y))
     cell = min(_LARGEST_CELL, max(_SMALLEST_CELL, _MATRIX / max(len(rows), len(columns))))
     name_size = min(_NAME, 0.8 * 72 * cell)
@@ -73,13 +75,13 @@ def heatmap(
         )
         for i, panel in enumerate(panels):
             axes = sheet.axes(i)
-            _draw_cells(axes, panel, norm, cell=cell, colours=colours)
+            draw_cells(axes, panel, norm, cell=cell, colours=colours)
             _name_axes(result, sheet, i, axes=axes, size=name_size)
             if len(panels) > 1:
                 title = cut(measure_label(panel.measure), _LABEL, sheet.panel[0])
                 axes.set_title(title, fontsize=_LABEL, pad=4)
         label = "similarity" if len(panels) > 1 else measure_label(panels[0].measure)
-        _draw_colour_bar(sheet, ScalarMappable(norm, colours), label)
+        draw_colour_bar(sheet, ScalarMappable(norm, colours), label)
     return sheet.figure
 
 
@@ -87,8 +89,10 @@ def profile(result: SimilarityResult, measure: str | Sequence[str] | None = None
     """Similarity over depth: a line per measure, and its null as a dashed line.
 
     Of one model each layer with the next one, of two with the same layers each with the same one,
-    else each layer of x with the most similar layer of y. Raises ValueError as ``heatmap``.
+    else each layer of x with the most similar layer of y. Raises ValueError as ``heatmap``, and
+    where there are several models.
     """
+    _refuse_several(result)
     measures = _measures(result, measure)
     layers = list(map(_layer, result.layers_x))
     width, height = min(7.0, max(3.0, 0.17 * len(layers))), 2.2
@@ -101,10 +105,7 @@ def profile(result: SimilarityResult, measure: str | Sequence[str] | None = None
             right=0.1,
             above=0.08 + 0.16 * ((len(measures) + 1) // 2),
             title=_title(result),
-            caption=[
-                f"Each layer with the {_match(result)}.{heard}",
-                f"Dashed: {NULL}.",
-            ],
+            caption=[f"Each layer with the {_match(result)}.{heard}", f"Dashed: {NULL}."],
         )
         axes = sheet.axes(0)
         for name in measures:
@@ -143,7 +144,9 @@ def save_figure(figure: Figure, path: str | Path, *, dpi: int = 220) -> Path:
 
 
 @dataclass(frozen=True)
-class _Panel:
+class Panel:
+    """The values of one measure as a matrix."""
+
     measure: str
     values: np.ndarray  # (layers of x, layers of y), nan where there is no value
     refused: np.ndarray  # the same shape, bool: asked for, and no value
@@ -151,7 +154,8 @@ class _Panel:
     notes: dict[str, int]
 
     @classmethod
-    def of(cls, result: SimilarityResult, measure: str) -> _Panel:
+    def of(cls, result: SimilarityResult, measure: str) -> Panel:
+        """The layers of x by those of y."""
         values = result.matrix(measure)
         asked = np.zeros(values.shape, dtype=bool)
         rows = {name: i for i, name in enumerate(result.layers_x)}
@@ -171,16 +175,21 @@ def _measures(result: SimilarityResult, measure: str | Sequence[str] | None) -> 
     return chosen
 
 
+def _refuse_several(result: SimilarityResult) -> None:
+    if is_matrix(result):
+        raise ValueError("several models have no common depth; draw them as models, map or heatmap")
+
+
 def _limits(matrices: Sequence[np.ndarray]) -> tuple[float, float]:
     values = np.concatenate([matrix[np.isfinite(matrix)] for matrix in matrices])
     return min(0.0, *values), max(1.0, *values)
 
 
 def _title(result: SimilarityResult) -> list[str]:
-    return [f"{result.model_name('x')} vs {result.model_name('y')}", result.probe_name()]
+    return [result.subject(), result.probe_name()]
 
 
-def _caption(result: SimilarityResult, panels: Sequence[_Panel]) -> list[str]:
+def _caption(result: SimilarityResult, panels: Sequence[Panel]) -> list[str]:
     heard = f"{result.counts()}. " if result.counts() else ""
     hatched = "Hatched: no value." if any(panel.refused.any() for panel in panels) else ""
     nulls = [(panel.measure, null_span(result, panel.measure)) for panel in panels]
@@ -214,7 +223,8 @@ def _name_axes(result: SimilarityResult, sheet: Sheet, i: int, *, axes: Axes, si
     axes.tick_params(axis="x", rotation=90)
 
 
-def _draw_cells(axes: Axes, panel: _Panel, norm: Normalize, *, cell: float, colours: str) -> None:
+def draw_cells(axes: Axes, panel: Panel, norm: Normalize, *, cell: float, colours: str) -> None:
+    """Colour a cell per value, hatch what was refused, and print values where there is room."""
     n_x, n_y = panel.values.shape
     image = axes.pcolormesh(
         np.arange(n_y + 1) - 0.5,
@@ -240,7 +250,8 @@ def _draw_cells(axes: Axes, panel: _Panel, norm: Normalize, *, cell: float, colo
         axes.text(j, i, text, ha="center", va="center", fontsize=size, color=colour)
 
 
-def _draw_colour_bar(sheet: Sheet, colours: ScalarMappable, label: str) -> None:
+def draw_colour_bar(sheet: Sheet, colours: ScalarMappable, label: str) -> None:
+    """What the colours mean, beside the panels."""
     axes = sheet.beside(pad=0.1, width=0.11)
     bar = sheet.figure.colorbar(colours, cax=axes)
     bar.set_label(cut(label, _LABEL, sheet.slot), fontsize=_LABEL)

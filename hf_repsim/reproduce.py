@@ -41,19 +41,24 @@ def _plain(command: str) -> str:
 
 
 def _command(told: Mapping[str, Any], measures: Sequence[str]) -> str:
-    models = told.get("models")
-    sides = [_mapping(_mapping(models).get(side)) for side in "xy"]
-    names = [_at(side.get("name"), side.get("revision")) for side in sides]
+    models = _mapping(told.get("models"))
     pairs, probe = told.get("pairs"), _mapping(told.get("probe"))
+    is_matrix = pairs == "between_models"
+    sides = [_mapping(models.get(side)) for side in (models if is_matrix else "xy")]
+    names = [_at(side.get("name"), side.get("revision")) for side in sides]
     was_in_python = probe.get("kind") == "in hand" or not isinstance(pairs, str | None)
-    if was_in_python or not all(names):
+    if was_in_python or not names or not all(names):
         return ""
     if "run" in told:
         words = ["trajectory", sides[0]["name"], *_probe(probe)]
         words += _many("against", told.get("against"))
     else:
-        words = ["compare", *(names[:1] if sides[0] == sides[1] else names), *_probe(probe)]
-        words += _one("pairs", pairs if pairs != "all" else None)
+        if is_matrix:
+            labelled = zip(models, names, strict=True)
+            words = ["matrix", *(f"{label}={name}" for label, name in labelled), *_probe(probe)]
+        else:
+            words = ["compare", *(names[:1] if sides[0] == sides[1] else names), *_probe(probe)]
+            words += _one("pairs", pairs if pairs != "all" else None)
         words += _many("layer", told.get("layers"))
         words += _one("frames-per-utterance", told.get("frames_per_utterance"))
         precision = sides[0].get("precision")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from hf_repsim.comparison import choose_measures, score
+from hf_repsim.comparison import choose_measures, pair_columns, score
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
 from hf_repsim.origin import knows_utterances
@@ -47,7 +47,7 @@ def rescore(
     provenance = {name: told for name, told in result.provenance.items() if name != "sums"}
     heard = {name: provenance[name] for name in ("created", "versions") if name in provenance}
     provenance = {"heard": heard} | provenance | {"created": now(), "versions": versions()}
-    columns = by_measure(tables, COLUMNS)
+    columns = by_measure(tables, tables[0])
     return SimilarityResult(columns, provenance, result.moments if tiles is None else None)
 
 
@@ -60,12 +60,13 @@ def score_sums(
     told = {"n_frames": moments.n_frames, "n_utterances": moments.n_utterances, "note": _UNKNOWN}
     blank = dict.fromkeys(COLUMNS) | {"value": math.nan, "null": math.nan} | told
     refused = [
-        blank | {"measure": measure, "layer_x": x, "layer_y": y}
+        blank | {"measure": measure, **pair_columns(pair)}
         for measure in measures
         if measure not in known
-        for x, y in moments.pairs
+        for pair in moments.pairs
     ]
     tables = [score(moments, known, progress=progress).columns] if known else []
-    tables.append({name: [row[name] for row in refused] for name in COLUMNS})
-    columns = by_measure(tables, COLUMNS, order=measures)
+    if refused:
+        tables.append({name: [row[name] for row in refused] for name in refused[0]})
+    columns = by_measure(tables, tables[0], order=measures)
     return SimilarityResult(columns, dict(moments.provenance), moments)

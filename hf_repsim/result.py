@@ -51,7 +51,7 @@ class SimilarityResult:
     """
 
     columns: dict[str, list]  # name -> one plain Python value per row; nan, not None, for floats
-    provenance: dict[str, Any]  # JSON-able: models {x, y}, probe, versions, schema_version, ...
+    provenance: dict[str, Any]  # JSON-able: models {x, y} (or by label), probe, versions, ...
     moments: Moments | None = None  # the sums the values were computed from
 
     def __post_init__(self) -> None:
@@ -162,10 +162,26 @@ class SimilarityResult:
         measures = self.measures if measure is None else [measure]
         return "\n\n".join(text_table(self, name, width) for name in measures)
 
+    @property
+    def models(self) -> dict[str, Mapping]:
+        """What is recorded of each model, by its side, x or y, or by its label; {} if nothing."""
+        recorded = _mapping(self.provenance.get("models"))
+        return {side: model for side, model in recorded.items() if isinstance(model, Mapping)}
+
     def model_name(self, side: str) -> str:
-        """The name of model ``x`` or ``y`` as it was given; ``x`` or ``y`` where none is known."""
-        model = _mapping(_mapping(self.provenance.get("models")).get(side))
-        return printable(str(model.get("name") or side))
+        """The name of model ``x`` or ``y`` as it was given; ``x`` or ``y`` where none is known.
+
+        Of labelled models, which are one side, all labels.
+        """
+        if "model_x" in self.columns and "model_y" in self.columns:
+            labels = dict.fromkeys([*self.columns["model_x"], *self.columns["model_y"]])
+            return printable(", ".join(map(str, labels)))
+        return printable(str(self.models.get(side, {}).get("name") or side))
+
+    def subject(self) -> str:
+        """What was compared, in words: X vs Y, or the labels of several models."""
+        x, y = (self.model_name(side) for side in "xy")
+        return x if x == y and "model_x" in self.columns else f"{x} vs {y}"
 
     def probe_name(self) -> str:
         """The probe as DATASET:CONFIG:SPLIT, leaving out what is not known."""
@@ -212,11 +228,10 @@ class SimilarityResult:
 
     def __repr__(self) -> str:
         """Say what was compared, on what, and by which measures."""
-        models = f"{self.model_name('x')} vs {self.model_name('y')}"
         layers = f"{len(self.layers_x)} x {len(self.layers_y)} layers"
         heard = ", ".join(filter(None, (self.probe_name(), self.counts())))
         measures = printable(", ".join(self.measures)) or "none"
-        return f"SimilarityResult({models}; {layers}; {heard}; measures: {measures})"
+        return f"SimilarityResult({self.subject()}; {layers}; {heard}; measures: {measures})"
 
     def _rows_of(self, measure: str) -> np.ndarray:
         if measure not in self.measures:

@@ -39,6 +39,8 @@ COLUMN_MEANINGS: dict[str, str] = {
     "note": "empty, or why the value was flagged or refused",
     "low": "lower end of an interval for the value",
     "high": "upper end of an interval for the value",
+    "model_x": "label of the model of layer_x, where several models were compared at once",
+    "model_y": "label of the model of layer_y",
     "run": "label of the training run",
     "encoder": "kind of recogniser",
     "variant": "what was changed about it; empty for the recogniser as it is",

@@ -21,10 +21,12 @@ from accelerate.utils.memory import clear_device_cache
 from hf_repsim import __version__
 from hf_repsim.alarm import Alarm, together
 from hf_repsim.earlier import Earlier
-from hf_repsim.hearing import Hearing, Model, check_pair, load_pair
+from hf_repsim.hearing import Hearing, load_models
+from hf_repsim.lineup import Model, by_side, check_models
 from hf_repsim.listening import Interrupted, listen, processes, refuse_lone_processes
 from hf_repsim.memory import sums_device
-from hf_repsim.moments import Moments, Pairs
+from hf_repsim.moments import Moments
+from hf_repsim.pairing import Pairs
 from hf_repsim.plan import Plan, make_plan
 from hf_repsim.probe import Probe
 from hf_repsim.savepoint import Savepoint
@@ -82,11 +84,12 @@ class Options:
 
 
 class Session:
-    """Two models and a probe: all checked, with a plan; `hear`, then take the `sums`.
+    """Models and a probe: all checked, with a plan; `hear`, then take the `sums`.
 
     Args:
-        x: Hub name, `name@revision`, folder, or a loaded `SpeechModel`.
-        y: the second model; None: the layers of x among themselves.
+        models: one, whose layers meet each other; x and y; or labelled ones. Each is a Hub name,
+            `name@revision`, a folder, or a loaded `SpeechModel`.
+        labels: of models whose layers are all one side, LABEL/LAYER; None: they are x and y.
         probe: what they hear; text is read by `Probe.parse`, None is the package's own speech.
         accelerator: processes and device; None: those that were started.
         options: as `Options`.
@@ -96,15 +99,15 @@ class Session:
 
     def __init__(
         self,
-        x: Model,
-        y: Model | None = None,
+        models: Sequence[Model],
         *,
+        labels: Sequence[str] | None = None,
         probe: Probe | str | None = None,
         accelerator: Accelerator | None = None,
         **options: Any,
     ) -> None:
         self.options = Options(**options)
-        self.x, self.y = x, None if x is y or _same_name(x, y) else y
+        self.models, self.labels = list(models), labels
         self.probe = _probe(probe)
         self.accelerator = accelerator or processes()
         refuse_lone_processes(self.accelerator.num_processes)
@@ -112,14 +115,17 @@ class Session:
         self.precision = self.options.precision or (given if given in PRECISIONS else "fp32")
         self._parts = self.options.folder and Path(self.options.folder).expanduser() / PARTS
         with together(self.accelerator) as alarm:
-            self.layers = check_pair(
-                *(x, self.y), layers=self.options.layers, pairs=self.options.pairs,
-                **self.options.loading,
-            )  # fmt: skip
+            self.layers = check_models(
+                self.models, layers=self.options.layers, **self._lineup, **self.options.loading
+            )
             self.probe.check()
             self.plan, self._earlier = self._planned(alarm)
         self._heard: list[Moments] = []  # what is in memory: all of it, if there is one tile
         self._tiles: Path | None = None  # where the tiles that are complete lie
+
+    @property
+    def _lineup(self) -> dict[str, Any]:
+        return {"labels": self.labels, "pairs": self.options.pairs}
 
     def hear(self) -> None:
         """Let the models hear the probe, as often as there are tiles.
@@ -147,15 +153,14 @@ class Session:
         yield from self._heard
 
     def _hear(self, tile: int, alarm: Alarm) -> tuple[Moments, bool]:
-        pairs = self.plan.tiles[tile]
-        hearing = load_pair(
-            *(self.x, self.y), layers=self.layers, pairs=pairs,
+        hearing = load_models(
+            self.models, layers=self.layers, **self._lineup | {"pairs": self.plan.tiles[tile]},
             device=self.accelerator.device, precision=self.precision,
             frames_per_utterance=self.options.frames_per_utterance, **self.options.loading,
         )  # fmt: skip
         origin = self._earlier and self._earlier.origin_for(hearing, self._provenance(hearing))
         how = {"seconds": self.plan.batch_seconds, "progress": self.options.progress}
-        with product_rounding(tf32=any(m.is_half for m in (hearing.x, hearing.y) if m)):
+        with product_rounding(tf32=any(model.is_half for model in hearing.models)):
             began = time.perf_counter()
             moments, interrupted = listen(
                 *(hearing, self.probe, self.accelerator), **how,
@@ -173,7 +178,7 @@ class Session:
             earlier = self._checked_earlier()
             begun = self._begun(earlier) or {"batch_seconds": o.batch_seconds}
             plan = make_plan(
-                *(self.x, self.y), layers=o.layers, pairs=o.pairs, memory=o.memory,
+                self.models, **self._lineup, layers=o.layers, memory=o.memory,
                 device=self.accelerator.device, precision=self.precision,
                 utterances=self.probe.at_most, **begun, **o.loading,
             )  # fmt: skip
@@ -189,7 +194,8 @@ class Session:
             return None
         earlier = about() if callable(about) else Earlier.of(about)
         thinned = self.options.frames_per_utterance
-        earlier.check(self.x, self.y, precision=self.precision, frames_per_utterance=thinned)
+        named = by_side(self.models, self.labels)
+        earlier.check(named, precision=self.precision, frames_per_utterance=thinned)
         return earlier
 
     def _begun(self, earlier: Earlier | None) -> dict[str, Any] | None:
@@ -222,7 +228,7 @@ class Session:
             return None
         self._keep_plan()
         key = {
-            "models": [model and model.provenance() for model in (hearing.x, hearing.y)],
+            "models": [model.provenance() for model in hearing.models],
             "layers": self.layers,
             "pairs": self.plan.tiles[tile],
             "probe": self.probe.provenance() | {"stamp": self.probe.source.stamp},
@@ -247,10 +253,11 @@ class Session:
         yield self._tiles
 
     def _provenance(self, hearing: Hearing) -> dict[str, Any]:
-        x, grid = hearing.x, hearing.grid
+        grid = hearing.grid
+        models = by_side(hearing.models, self.labels)
         asked = ("pairs", "layers", "frames_per_utterance")
         return {
-            "models": {"x": x.provenance(), "y": (hearing.y or x).provenance()},
+            "models": {side: model.provenance() for side, model in models.items()},
             "probe": self.probe.provenance() | hearing.heard.summary(),
             "too_short": dict(sorted(hearing.too_short.items())),
             "clock": {"hop_ms": 1000 * grid.hop_seconds, "offset_ms": 1000 * grid.offset_seconds},
@@ -284,10 +291,6 @@ def product_rounding(*, tf32: bool) -> Iterator[None]:
         yield
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
-
-
-def _same_name(x: Model, y: Model | None) -> bool:
-    return not hasattr(x, "layers") and not hasattr(y, "layers") and str(x) == str(y)
 
 
 def _probe(probe: Probe | str | None) -> Probe:

@@ -12,6 +12,7 @@ from hf_repsim import trajectory_panels as panels
 from hf_repsim.claims import Verdict
 from hf_repsim.convergence import CONVERGED, run_convergence
 from hf_repsim.indicators import RATES, indicators
+from hf_repsim.matrix_plot import MATRIX_FIGURES
 from hf_repsim.plot import FIGURES
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sheet import Sheet
@@ -171,20 +172,23 @@ TRAJECTORY_FIGURES: dict[str, Callable[[SimilarityResult, str | None], Figure]] 
 
 
 def draw(result: SimilarityResult, kind: str, measure: str | Sequence[str] | None = None) -> Figure:
-    """Any figure by its kind: of ``FIGURES``, or of ``TRAJECTORY_FIGURES``, which show one measure.
+    """Any figure by its kind: of ``FIGURES``, or one of those that show one measure.
+
+    These are the ``TRAJECTORY_FIGURES`` and the ``MATRIX_FIGURES``.
 
     Raises ValueError for an unknown kind, for several measures where one is shown, and as the
     figure itself.
     """
     if kind in FIGURES:
         return FIGURES[kind](result, measure)
-    if kind not in TRAJECTORY_FIGURES:
-        known = ", ".join((*FIGURES, *TRAJECTORY_FIGURES))
+    of_one_measure = TRAJECTORY_FIGURES | MATRIX_FIGURES
+    if kind not in of_one_measure:
+        known = ", ".join((*FIGURES, *of_one_measure))
         raise ValueError(f"unknown figure {kind!r}; known: {known}")
     names = [measure] if isinstance(measure, str) else list(measure or [])
     if len(names) > 1:
         raise ValueError(f"{kind} shows one measure at a time, and {len(names)} were named")
-    return TRAJECTORY_FIGURES[kind](result, names[0] if names else None)
+    return of_one_measure[kind](result, names[0] if names else None)
 
 
 def _corrected(run: TrainedRun, measure: str) -> np.ndarray:

@@ -120,7 +120,7 @@ class Pair:
             Wav2Vec2FeatureExtractor().save_pretrained(folder)
             Path(folder, "model.safetensors").touch()
             how = {"layers": ["encoder.*"], "precision": precision, "memory": memory}
-            return make_plan(folder, folder + "/", device="cuda", **how)
+            return make_plan([folder, folder + "/"], device="cuda", **how)
 
     def _flops(self, seconds: int) -> float:
         from transformers import Wav2Vec2Model

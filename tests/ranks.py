@@ -20,8 +20,10 @@ import torch
 from hf_repsim import Probe, accumulate, alarm, hearing, savepoint
 from hf_repsim.alarm import together
 from hf_repsim.earlier import Earlier
-from hf_repsim.hearing import check_pair, load_pair
+from hf_repsim.hearing import load_models
+from hf_repsim.lineup import check_models
 from hf_repsim.listening import listen, processes
+from hf_repsim.model_matrix import session_of
 from hf_repsim.reduction import add_over_ranks
 from hf_repsim.savepoint import Savepoint
 from hf_repsim.speech_model import load_model
@@ -159,9 +161,9 @@ def hear(accelerator, folder, model, probe, kept=None, within=None):
     """
     savepoint.EVERY_SECONDS = savepoint.LEAST_RATIO = 0.0
     share = (accelerator.process_index, accelerator.num_processes)
-    layers = check_pair(model, None, layers=None, pairs="all")
+    layers = check_models([model], layers=None, pairs="all")
     x = load_model(model, precision="fp64")
-    both = load_pair(x, None, layers=layers, pairs="all", device=accelerator.device)
+    both = load_models([x], layers=layers, pairs="all", device=accelerator.device)
     if kept is not None:
         hearing.PILOT_UTTERANCES = 1
         kept = Savepoint(kept, key={"model": str(model)}, share=share)
@@ -183,6 +185,15 @@ def hear_about(accelerator, folder, pair, probe, earlier, how):
     about = partial(_earlier, earlier if rank == 0 else "nowhere")
     sums = accumulate(*pair, probe=probe, about=about, accelerator=accelerator, **how)
     torch.save((sums.state_dict(), sums.meta()), Path(folder) / f"about-{rank}.pt")
+
+
+def hear_models(accelerator, folder, models, probe, how):
+    """Hear a probe with several models at once."""
+    session = session_of(models, probe=probe, accelerator=accelerator, precision="fp64", **how)
+    session.hear()
+    sums = next(session.sums())
+    share = accelerator.num_processes, accelerator.process_index
+    torch.save((sums.state_dict(), sums.meta()), Path(folder) / f"models-{share[0]}-{share[1]}.pt")
 
 
 def _earlier(folder):

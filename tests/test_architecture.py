@@ -21,21 +21,21 @@ PACKAGE = ROOT / "hf_repsim"
 
 # Imports point down, or along a level. A new module says here where it stands.
 STANDS = {
-    0: "clock measures moments origin pair products result schema table",
+    0: "clock measures moments origin pair pairing products result schema table",
     1: """
-ahead anatomy audio checkpoint clicks columns course ctc ear families features feeding forward
-        frames front_ends geometry geometry_cache layers location machine_paths markdown memory
-        model_files probe reading reproduce run savepoint source speech_model states storage stream
-        taps tiles tower_weights
+        ahead anatomy audio checkpoint clicks columns course ctc ear families features feeding
+        forward frames front_ends geometry geometry_cache layers lineup location machine_paths
+        markdown memory model_files probe reading reproduce run savepoint source speech_model
+        states storage stream taps tiles tower_weights
     """,
     2: """
         alarm cells claims comparison contrast convergence differences earlier hearing indicators
-        jobs listening merging plan reduction rescoring run_statistics session summary training
-        trajectory trajectory_runs verdict_table
+        jobs listening merging model_matrix plan reduction rescoring run_statistics session
+        summary training trajectory trajectory_runs verdict_table
     """,
     3: """
-        app demo evaluation experiment hub plot release report sheet space trajectory_layers
-        trajectory_panels trajectory_plot viewer
+        app demo evaluation experiment hub matrix_plot plot release report sheet space
+        trajectory_layers trajectory_panels trajectory_plot viewer
     """,
     4: "__main__ cli terminal",
 }

@@ -149,7 +149,7 @@ def test_no_audio_that_both_hear_is_an_error(tmp_path, model_folders):
     columns = table(2)
     for cell in columns["audio"]:
         cell["bytes"] = exact(noise(300))
-    with pytest.raises(ValueError, match="no audio that both models hear: of 2 utterances"):
+    with pytest.raises(ValueError, match="no audio that all models hear: of 2 utterances"):
         compare(model_folders["hubert-base"], probe=Probe(parquet(tmp_path, columns)))
 
 

@@ -9,8 +9,8 @@ import pytest
 import ranks
 import torch
 from clips import exact, noise, parquet
+from interrupting import interrupt_after
 from ranks import Ranks
-from test_session import interrupt_after
 from tiny_models import save_model
 
 from hf_repsim import Probe, accumulate, compare
@@ -108,7 +108,7 @@ def test_what_could_not_be_merged_is_refused_before_weights_are_read(
     pair, probes, first, options, message
 ):
     with pytest.raises(ValueError, match=message):
-        Session(*pair, probe=probes[1], about=first, **{**HOW, **options})
+        Session(pair, probe=probes[1], about=first, **{**HOW, **options})
 
 
 def of_precision(result, precision):
@@ -128,25 +128,25 @@ def test_other_models_are_refused_before_weights_are_read(
         ((pair[0], model_folders["whisper"]), "model y: wav2vec2-base in a, whisper in b"),
     ):
         with pytest.raises(ValueError, match=f"not of one comparison, and could not be.*{message}"):
-            Session(*models, **HOW, **options)
+            Session(models, **HOW, **options)
     with pytest.raises(ValueError, match="precision of x: fp32 in a, fp64 in b; precision of y"):
-        Session(*loaded, probe=probes[1], about=of_precision(first, "fp32"), **HOW)
+        Session(loaded, probe=probes[1], about=of_precision(first, "fp32"), **HOW)
 
 
 def test_tiles_are_refused_as_they_are_not_merged(pair, probes, first, monkeypatch):
     monkeypatch.setattr("hf_repsim.session.make_plan", partial(make_plan, passes=2))
     with pytest.raises(ValueError, match=r"in 2 parts, and only those in one file can be merged"):
-        Session(*pair, probe=probes[1], about=first, **HOW)
+        Session(pair, probe=probes[1], about=first, **HOW)
 
 
 def test_an_earlier_result_without_sums_or_with_such_as_lost_something_is_refused(
     pair, probes, first
 ):
     with pytest.raises(ValueError, match="earlier result has no sums, and it is their origin"):
-        Session(*pair, probe=probes[1], about=replace(first, moments=None))
+        Session(pair, probe=probes[1], about=replace(first, moments=None))
     moved = about_origin(first.moments, torch.zeros_like(first.moments.origin))
     with pytest.raises(ValueError, match="so what one origin keeps is lost already: take"):
-        Session(*pair, probe=probes[1], about=moved)
+        Session(pair, probe=probes[1], about=moved)
 
 
 def test_other_weights_in_a_folder_of_the_same_name_are_refused(pair, probes, first, tmp_path):
@@ -178,7 +178,7 @@ def test_what_was_interrupted_goes_on_about_the_same_origin_alone(
             accumulate(*loaded, about=first, folder=tmp_path, **options)
     options |= {"folder": tmp_path, "resume": True}
     with pytest.raises(ValueError, match="holds sums about another origin: go on as it was begun"):
-        Session(*loaded, **options)
+        Session(loaded, **options)
     resumed = accumulate(*loaded, about=first, **options)
     torch.testing.assert_close(resumed.state_dict(), undisturbed.state_dict(), rtol=0, atol=0)
 
@@ -191,7 +191,7 @@ def test_a_run_that_was_begun_about_its_own_origin_goes_on_about_it(
     with pytest.raises(Interrupted):
         accumulate(*loaded, **options)
     with pytest.raises(ValueError, match=r"holds sums about its own origin: .* \(--about\)"):
-        Session(*loaded, about=first, resume=True, **options)
+        Session(loaded, about=first, resume=True, **options)
 
 
 @pytest.mark.slow

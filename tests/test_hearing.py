@@ -7,15 +7,16 @@ import torch
 from tiny_models import noise
 
 from hf_repsim.audio import AudioBatch
-from hf_repsim.hearing import check_pair, load_pair
+from hf_repsim.hearing import load_models
+from hf_repsim.lineup import check_models
 
 CPU = torch.device("cpu")
 
 
-def hearing_of(x, y=None, **options):
-    """Both models' default layers."""
-    layers = check_pair(x, y, layers=None, pairs="all")
-    return load_pair(x, y, layers=layers, pairs="all", device=CPU, **options)
+def hearing_of(*models, **options):
+    """Default layers of one model or two."""
+    layers = check_models(models, layers=None, pairs="all")
+    return load_models(models, layers=layers, pairs="all", device=CPU, **options)
 
 
 class Batches(list):
@@ -65,7 +66,7 @@ def test_a_batch_that_does_not_fit_is_heard_in_halves_and_later_ones_are_smaller
     plain = hearing._heed
 
     def small_memory(ready):
-        if len(ready.x.batch.utterances) > 2:
+        if len(ready.prepared[0].batch.utterances) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
         return plain(ready)
 

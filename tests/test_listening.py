@@ -15,7 +15,8 @@ from ranks import SECONDS, Ranks
 
 from hf_repsim import Probe, savepoint
 from hf_repsim.comparison import score
-from hf_repsim.hearing import Hearing, check_pair, load_pair
+from hf_repsim.hearing import Hearing, load_models
+from hf_repsim.lineup import check_models
 from hf_repsim.listening import _Share, listen, processes, refuse_lone_processes
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
@@ -53,8 +54,8 @@ def hearing(hubert):
 
 
 def hearing_of(model):
-    layers = check_pair(model, None, layers=None, pairs="all")
-    return load_pair(model, None, layers=layers, pairs="all", device=torch.device("cpu"))
+    layers = check_models([model], layers=None, pairs="all")
+    return load_models([model], layers=layers, pairs="all", device=torch.device("cpu"))
 
 
 def heard(hearing, probe, **options):
@@ -128,9 +129,9 @@ def test_where_nobody_hears_anything_all_end(tmp_path, hubert, n):
 
 def test_nothing_long_enough_is_refused(tmp_path, hearing):
     probe = Probe(parquet(tmp_path, {"audio": [{"bytes": exact(noise(100)), "path": None}]}))
-    given = torch.zeros(sum(hearing.summed[0].values()))
+    given = torch.zeros(sum(hearing.widths[0].values()))
     for origin in (None, given):
-        with pytest.raises(ValueError, match=r"no audio that both models hear: .* '0': 100 samp"):
+        with pytest.raises(ValueError, match=r"no audio that all models hear: .* '0': 100 samp"):
             heard(hearing, probe, origin=origin)
 
 
@@ -163,7 +164,7 @@ def test_a_savepoint_never_holds_half_a_batch(tmp_path, hearing, checked, monkey
     hear = Hearing._heed
 
     def scarce(self, ready):
-        if len(ready.x.batch.utterances) > 1:
+        if len(ready.prepared[0].batch.utterances) > 1:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return hear(self, ready)
 

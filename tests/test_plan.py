@@ -9,8 +9,9 @@ import torch
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor
 
 from hf_repsim import plan as planning
-from hf_repsim.moments import Moments, resolve_pairs
+from hf_repsim.moments import Moments
 from hf_repsim.pair import Scoring, Whitening
+from hf_repsim.pairing import resolve_pairs
 from hf_repsim.plan import make_plan
 
 LARGE = {
@@ -49,7 +50,7 @@ CPU = {"device": "cpu", "layers": ENCODER}
 
 def test_two_large_encoders_fit_in_24_gb(large, monkeypatch):
     monkeypatch.setattr(planning, "free_memory", lambda device: 22 * 10**9)
-    plan = make_plan(large, large + "/", **CPU)
+    plan = make_plan([large, large + "/"], **CPU)
     assert len(plan.tiles) in (2, 3)
     assert plan.peak <= 0.9 * 22e9 < plan.all_sums
     assert plan.batch_seconds == 20
@@ -57,13 +58,13 @@ def test_two_large_encoders_fit_in_24_gb(large, monkeypatch):
 
 
 def test_tiles_hold_every_pair_once_in_runs_of_the_layers_of_x(large):
-    plan = make_plan(large, large + "/", memory=22, **CPU)
+    plan = make_plan([large, large + "/"], memory=22, **CPU)
     names = [f"encoder.{i}" for i in range(33)]
     assert [pair for tile in plan.tiles for pair in tile] == resolve_pairs("all", names, names)
 
 
 def test_within_one_model_a_pair_and_its_mirror_are_of_one_tile(large):
-    plan = make_plan(large, None, memory=12, **CPU)
+    plan = make_plan([large], memory=12, **CPU)
     names = [f"encoder.{i}" for i in range(33)]
     assert len(plan.tiles) > 1
     assert sorted(pair for tile in plan.tiles for pair in tile) == sorted(
@@ -73,21 +74,21 @@ def test_within_one_model_a_pair_and_its_mirror_are_of_one_tile(large):
 
 
 def test_no_fewer_tiles_would_fit(large):
-    plan = make_plan(large, large + "/", memory=22, **CPU)
+    plan = make_plan([large, large + "/"], memory=22, **CPU)
     with pytest.raises(ValueError, match="not enough memory, even if the sums are made in"):
-        make_plan(large, large + "/", memory=22, passes=len(plan.tiles) - 1, **CPU)
+        make_plan([large, large + "/"], memory=22, passes=len(plan.tiles) - 1, **CPU)
 
 
 def test_a_run_is_cut_again_as_it_was_though_less_or_more_is_free_now(base):
-    begun = make_plan(base, None, memory=2.6, **CPU)
+    begun = make_plan([base], memory=2.6, **CPU)
     again = {"passes": len(begun.tiles), "batch_seconds": begun.batch_seconds}
     assert len(begun.tiles) > 1
-    assert make_plan(base, None, memory=64, **again, **CPU).tiles == begun.tiles
+    assert make_plan([base], memory=64, **again, **CPU).tiles == begun.tiles
 
 
 def test_what_does_not_fit_in_any_number_of_tiles_is_refused_with_figures(large):
     with pytest.raises(ValueError, match=r"not enough memory.*\n.*of 6.0 on cpu") as refused:
-        make_plan(large, large + "/", memory=6, **CPU)
+        make_plan([large, large + "/"], memory=6, **CPU)
     assert "--pairs same_depth" in str(refused.value)
 
 
@@ -96,18 +97,18 @@ def test_what_does_not_fit_in_any_number_of_tiles_is_refused_with_figures(large)
     [("same_depth", 33), ("adjacent", 32), ([("encoder.0", "encoder.5")], 1)],
 )
 def test_fewer_pairs_need_fewer_sums(large, pairs, n):
-    plan = make_plan(large, large + "/", pairs=pairs, memory=22, **CPU)
+    plan = make_plan([large, large + "/"], pairs=pairs, memory=22, **CPU)
     assert [len(tile) for tile in plan.tiles] == [n]
     assert plan.needs.sums < 4e9
 
 
 def test_few_utterances_need_no_sums_of_utterance_products(base):
-    sums = [make_plan(base, None, utterances=n, **CPU).needs.sums for n in (100, None)]
+    sums = [make_plan([base], utterances=n, **CPU).needs.sums for n in (100, None)]
     assert 2 * sums[0] == pytest.approx(sums[1], rel=0.1)
 
 
 def test_few_layers_are_one_tile_of_the_sums_that_moments_have(base):
-    plan = make_plan(base, None, device="cpu", layers=["encoder.1?"], memory=8)
+    plan = make_plan([base], device="cpu", layers=["encoder.1?"], memory=8)
     layers = {f"encoder.{i}": 768 for i in (10, 11, 12)}
     moments = Moments(layers, None, origin=torch.zeros(3 * 768))
     for products in (moments.frames, moments.sums):
@@ -119,7 +120,7 @@ def test_few_layers_are_one_tile_of_the_sums_that_moments_have(base):
 
 def test_scoring_keeps_no_more_than_is_planned(tmp_path):
     folder = a_checkpoint(tmp_path, hidden_size=192)
-    plan = make_plan(folder, None, device="cpu", layers=["encoder.[1-6]"], memory=8)
+    plan = make_plan([folder], device="cpu", layers=["encoder.[1-6]"], memory=8)
     frames = {f"encoder.{i}": torch.randn(400, 192) for i in range(1, 7)}
     moments = Moments.about({name: part.mean(0) for name, part in frames.items()})
     moments.update(frames, None, [400])
@@ -141,30 +142,30 @@ def tensors(layer):
 
 def test_batches_shrink_with_the_memory_and_are_what_was_asked_for(base):
     gpu = {"device": "cuda", "layers": ENCODER}
-    batches = [make_plan(base, None, memory=m, **gpu).batch_seconds for m in (6, 64)]
-    assert (len(make_plan(base, None, memory=6, **gpu).tiles), batches) == (1, [80, 320])
-    assert make_plan(base, None, memory=64, batch_seconds=7, **CPU).batch_seconds == 7
+    batches = [make_plan([base], memory=m, **gpu).batch_seconds for m in (6, 64)]
+    assert (len(make_plan([base], memory=6, **gpu).tiles), batches) == (1, [80, 320])
+    assert make_plan([base], memory=64, batch_seconds=7, **CPU).batch_seconds == 7
 
 
 def test_a_gpu_hears_long_batches_and_its_sums_pass_through_the_host(large, base, monkeypatch):
     free = {"cuda": 80e9, "cpu": 24e9}
     monkeypatch.setattr(planning, "free_memory", lambda where: free[torch.device(where).type])
-    assert make_plan(base, None, device="cuda", layers=ENCODER).batch_seconds == 320
+    assert make_plan([base], device="cuda", layers=ENCODER).batch_seconds == 320
     for other in ("mps", "xpu"):
         free[other] = free["cuda"]
-        assert make_plan(base, None, device=other, layers=ENCODER).batch_seconds == 80
-    plan = make_plan(large, large + "/", device="cuda", layers=ENCODER)
+        assert make_plan([base], device=other, layers=ENCODER).batch_seconds == 80
+    plan = make_plan([large, large + "/"], device="cuda", layers=ENCODER)
     assert len(plan.tiles) == 2
     assert plan.needs.sums <= 0.9 * 24e9 < plan.all_sums
 
 
 def test_half_precision_keeps_copies_of_the_weights(base):
-    exact, half = (make_plan(base, None, precision=p, **CPU).models for p in ("fp32", "bf16"))
+    exact, half = (make_plan([base], precision=p, **CPU).models for p in ("fp32", "bf16"))
     assert half == pytest.approx(1.5 * exact, rel=1e-6)
 
 
 def test_a_plan_is_a_few_lines_and_its_summary_json(base):
-    plan = make_plan(base, None, memory=64, **CPU)
+    plan = make_plan([base], memory=64, **CPU)
     assert len(plan.text().splitlines()) == 6
     assert "GB" in plan.text()
     summary = json.loads(json.dumps(plan.summary()))

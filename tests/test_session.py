@@ -1,12 +1,11 @@
 """A comparison as a session: its options, its tiles, and going on after an interruption."""
 
-import os
-import signal
 from functools import partial
 
 import pytest
 import torch
 from clips import parquet, table
+from interrupting import interrupt_after
 
 from hf_repsim import Probe, accumulate, compare
 from hf_repsim.listening import Interrupted
@@ -32,22 +31,6 @@ def probe(tmp_path, monkeypatch):
 def in_tiles(monkeypatch):
     """As if only a third of the sums fitted in memory."""
     monkeypatch.setattr("hf_repsim.session.make_plan", partial(make_plan, passes=3))
-
-
-def interrupt_after(monkeypatch, n_batches):
-    """Ctrl-C when so many batches have been heard."""
-    from hf_repsim.hearing import Hearing
-
-    heed = Hearing._heed
-
-    def heed_and_kill(self, ready):
-        counted.append(1)
-        if len(counted) == n_batches:
-            os.kill(os.getpid(), signal.SIGINT)
-        return heed(self, ready)
-
-    counted = []
-    monkeypatch.setattr(Hearing, "_heed", heed_and_kill)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +99,7 @@ def test_a_resumed_run_is_cut_as_it_was_begun(pair, probe, monkeypatch, tmp_path
         interrupt_after(patch, 3)
         with pytest.raises(Interrupted):
             accumulate(*pair, probe=probe, batch_seconds=0.3, folder=tmp_path)
-    later = Session(*pair, probe=probe, folder=tmp_path, resume=True, batch_seconds=9.0)
+    later = Session(pair, probe=probe, folder=tmp_path, resume=True, batch_seconds=9.0)
     assert later.plan.batch_seconds == 0.3
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,10 @@ from hf_repsim.cli.options import (
     measuring,
     option,
     probing,
+    together,
     writable,
 )
-from hf_repsim.cli.results import earlier
+from hf_repsim.cli.results import earlier, told
 from hf_repsim.terminal import Command, errors, print_rows, quiet
 
 if TYPE_CHECKING:
@@ -26,8 +28,30 @@ if TYPE_CHECKING:
     from hf_repsim.session import Session
 
 _SHOWN_SKIPS = 5
-_PASSED = ("pairs", "frames_per_utterance", "precision", "batch_seconds", "memory", "resume",
+_PASSED = ("frames_per_utterance", "precision", "batch_seconds", "memory", "resume",
            "trust_remote_code", "allow_pickle")  # fmt: skip
+
+hearing = together(
+    option("--frames-per-utterance", type=click.IntRange(1), metavar="N",
+             help="Sum N evenly spaced frames of each utterance: faster, and an estimate of what "
+             "all give; CCA measures need many.  [default: all]"),
+    option("--about", metavar="WHERE",
+             help="Take the sums about the origin of this result of the same models and layers, so "
+             "that `hf-repsim merge` adds both in every measure."),
+    option("--precision", type=click.Choice(["fp32", "bf16", "fp16", "fp64"]),
+             help="Of the forward passes.  [default: as of accelerate, else fp32]"),
+    option("--batch-seconds", type=click.FloatRange(0, min_open=True),
+             help="Audio heard together; no number depends on it.  [default: what fits]"),
+    option("--memory", type=click.FloatRange(0, min_open=True), metavar="GB",
+             help="What may be used.  [default: what is free]"),
+    option("-o", "--output", type=click.Path(path_type=Path),
+             help="Folder for the result; what is heard is kept there meanwhile."),
+    option("--overwrite", is_flag=True, help="Replace what that folder holds."),
+    option("--resume", is_flag=True, help="Go on where a run into that folder was killed."),
+    option("--no-sums", is_flag=True, help="Leave the sums out of the folder: the table only."),
+    option("--json", "as_json", is_flag=True, help="Print rows as JSON instead of tables."),
+    loading,
+)  # fmt: skip
 
 
 @click.command(
@@ -43,64 +67,65 @@ _PASSED = ("pairs", "frames_per_utterance", "precision", "batch_seconds", "memor
          help="Which layers meet.")  # fmt: skip
 @option("--layer", "layers", multiple=True, metavar="GLOB",
          help="Layers, such as 'conv.*'; may be repeated.  [default: hidden states]")  # fmt: skip
-@option("--frames-per-utterance", type=click.IntRange(1), metavar="N",
-         help="Sum N evenly spaced frames of each utterance: faster, and an estimate of what all "
-         "give; CCA measures need many.  [default: all]")  # fmt: skip
-@option("--about", metavar="WHERE",
-         help="Take the sums about the origin of this result of the same models and layers, so "
-         "that `hf-repsim merge` adds both in every measure.")  # fmt: skip
-@option("--precision", type=click.Choice(["fp32", "bf16", "fp16", "fp64"]),
-         help="Of the forward passes.  [default: as of accelerate, else fp32]")  # fmt: skip
-@option("--batch-seconds", type=click.FloatRange(0, min_open=True),
-         help="Audio heard together; no number depends on it.  [default: what fits]")  # fmt: skip
-@option("--memory", type=click.FloatRange(0, min_open=True), metavar="GB",
-         help="What may be used.  [default: what is free]")  # fmt: skip
-@option("-o", "--output", type=click.Path(path_type=Path),
-         help="Folder for the result; what is heard is kept there meanwhile.")  # fmt: skip
-@option("--overwrite", is_flag=True, help="Replace what that folder holds.")
-@option("--resume", is_flag=True, help="Go on where a run into that folder was killed.")
-@option("--no-sums", is_flag=True, help="Leave the sums out of the folder: the table only.")
-@option("--json", "as_json", is_flag=True, help="Print rows as JSON instead of tables.")
-@loading
-def compare(x: str, y: str | None, **options: Any) -> None:
+@hearing
+def compare(x: str, y: str | None, *, pairs: str, **options: Any) -> None:
     """Compare the layers of models X and Y (or of X with themselves) on audio that both hear.
 
     A model is a Hub name, NAME@REVISION or a folder.
     """
-    _compare(x, y, **options)
+
+    def start(**how: Any) -> Session:
+        from hf_repsim.lineup import pair_of
+        from hf_repsim.session import Session
+
+        return Session(pair_of(x, y), pairs=pairs, **how)
+
+    hear_and_score(start, chosen_measures(options["measures"]), options)
 
 
-def _compare(x: str, y: str | None, **options: Any) -> None:
+def hear_and_score(
+    start: Callable[..., Session], measures: list[str], options: dict[str, Any]
+) -> None:
+    """Run the session that `start` makes of its keywords; print what comes out, and save it.
+
+    `options` are those of `probing`, `measuring` and `hearing`, and `layers`.
+    """
     output = options["output"]
     with errors():
-        chosen = chosen_measures(options["measures"])
         if output is not None:
             output = writable(output, overwrite=options["overwrite"] or options["resume"])
             if options["overwrite"] and not options["resume"]:
                 _forget(output)
         with quiet():
-            session = _session(x, y, output=output, options=options)
+            session = _session(start, output, options)
             cut_short = _hear(session)
             if not session.accelerator.is_main_process:
                 return
-            result, interrupted = _score(session, chosen)
+            result, interrupted = _score(session, measures)
         _report(result, output, as_json=options["as_json"], options=options)
     if cut_short or interrupted or not _any_value(result):
         raise SystemExit(1)
 
 
-def _session(x: str, y: str | None, *, output: Path | None, options: dict[str, Any]) -> Session:
+def _session(
+    start: Callable[..., Session], output: Path | None, options: dict[str, Any]
+) -> Session:
     """Checked, with its plan on stderr."""
-    from hf_repsim.session import Session
-
     keep = {name: options[name] for name in _PASSED}
     if options["about"] is not None:
         keep["about"] = partial(earlier, options["about"])
-    session = Session(
-        *(x, y), probe=chosen_probe(options), layers=options["layers"] or None,
+    session = start(
+        probe=chosen_probe(options), layers=options["layers"] or None,
         folder=output, progress=True, **keep,
     )  # fmt: skip
     if session.accelerator.is_main_process:
+        from hf_repsim.lineup import FEW_LAYERS
+
+        if session.labels and not options["layers"]:
+            click.echo(
+                f"of each model {FEW_LAYERS} layers at most, first to last; --layer '*' takes all",
+                err=True,
+            )
         click.echo(session.plan.text(), err=True)
     return session
 
@@ -152,7 +177,7 @@ def _report(
     if as_json:
         print_rows(result.rows(), as_json=True)
     else:
-        click.echo(result.table())
+        click.echo(told(result))
     skipped = {skip["id"]: skip["reason"] for skip in result.provenance["probe"]["skipped"]}
     skipped |= result.provenance["too_short"]
     for utterance, reason in list(skipped.items())[:_SHOWN_SKIPS]:
@@ -173,6 +198,25 @@ def _report(
         if not result.provenance["interrupted"]:
             _forget(output)
         click.echo(f"saved: {folder}", err=True)
+        _draw(result, folder)
+
+
+def _draw(result: SimilarityResult, folder: Path) -> None:
+    """The figures of several models, beside their table."""
+    from hf_repsim.cells import is_matrix
+
+    if not is_matrix(result):
+        return
+    try:
+        from hf_repsim.matrix_plot import MATRIX_FIGURES
+        from hf_repsim.plot import save_figure
+
+        for kind, draw in MATRIX_FIGURES.items():
+            click.echo(
+                f"drawn: {save_figure(draw(result, None), folder / f'{kind}.png')}", err=True
+            )
+    except (ImportError, ValueError) as error:
+        click.echo(f"not drawn: {error}", err=True)
 
 
 def _any_value(result: SimilarityResult) -> bool:

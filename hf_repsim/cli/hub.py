@@ -137,13 +137,14 @@ def _open(where: str, options: dict[str, Any]) -> SimilarityResult:
 
 def _text(result: SimilarityResult) -> str:
     from hf_repsim.cells import has_one_value_a_cell, is_trajectory
+    from hf_repsim.cli.results import told
     from hf_repsim.cli.trajectory import trajectory_text
     from hf_repsim.table import aligned, printable
 
     if result.measures and is_trajectory(result):
         return trajectory_text(result)
     if has_one_value_a_cell(result):
-        return result.table()
+        return told(result)
     # of several values for a pair of layers each has its row
     rows = [list(row.values()) for row in result.rows()]
     cells = [["-" if cell is None else printable(str(cell)) for cell in row] for row in rows]

@@ -169,15 +169,19 @@ def _report(result: SimilarityResult, output: Path | None, *, options: dict[str,
     if options["as_json"]:
         print_rows(result.rows(), as_json=True)
     else:
-        click.echo(_told(result))
+        click.echo(told(result))
     if output is not None:
         kept = replace(result, moments=None) if options["no_sums"] else result
         click.echo(f"saved: {kept.save(output, exist_ok=True)}", err=True)
 
 
-def _told(result: SimilarityResult) -> str:
-    """The tables; of a trajectory, which has one per checkpoint, what it comes to."""
-    from hf_repsim.cells import is_trajectory
+def told(result: SimilarityResult) -> str:
+    """The tables; of several models that of them; of a trajectory, which has many, its sum."""
+    from hf_repsim.cells import is_matrix, is_trajectory
     from hf_repsim.summary import summarise
 
+    if is_matrix(result):
+        from hf_repsim.model_matrix import matrix_text
+
+        return matrix_text(result)
     return "\n".join(summarise(result)) if is_trajectory(result) else result.table()

@@ -6,12 +6,13 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_repsim.cells import has_one_value_a_cell, is_trajectory
+from hf_repsim.cells import has_one_value_a_cell, is_matrix, is_trajectory
 from hf_repsim.machine_paths import without_machine_paths, without_paths
 from hf_repsim.result import SimilarityResult
 from hf_repsim.storage import CARD, load_result, save_moments, save_result
@@ -181,11 +182,21 @@ def _figures(result: SimilarityResult) -> Iterator[tuple[str, Figure]]:
             except ValueError:  # a figure says so of a trajectory that it does not fit
                 continue
     elif has_one_value_a_cell(result):
+        if is_matrix(result):
+            yield from _figures_of_models(result)
         from hf_repsim.plot import heatmap
 
         for i, measure in enumerate(result.measures):
             name = measure if _SAFE_NAME.fullmatch(measure) else f"measure-{i + 1}"
             yield name, heatmap(result, measure)
+
+
+def _figures_of_models(result: SimilarityResult) -> Iterator[tuple[str, Figure]]:
+    from hf_repsim.matrix_plot import MATRIX_FIGURES
+
+    for kind, draw in MATRIX_FIGURES.items():
+        with suppress(ValueError):  # a pair of models has no value
+            yield kind, draw(result, None)
 
 
 def _check_drawing(result: SimilarityResult) -> None:
@@ -206,7 +217,7 @@ def _write_page(result: SimilarityResult, path: Path) -> list[str]:
     """Write the page; where it cannot show the result, say why instead."""
     from hf_repsim.report.page import write_page
 
-    title = f"{result.model_name('x')} and {result.model_name('y')}"
+    title = " and ".join(dict.fromkeys(result.model_name(side) for side in "xy"))
     try:
         write_page({title: result}, path, title=f"Layer similarities of {title}")
     except ValueError as error:

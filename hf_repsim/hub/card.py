@@ -196,7 +196,7 @@ def _models(result: SimilarityResult) -> list[str]:
     parts = result.provenance.get("parts")
     told = parts if isinstance(parts, list) and parts else [result.provenance]
     models = [one.get("models") for one in told if isinstance(one, Mapping)]
-    sides = [m.get(side) for m in models if isinstance(m, Mapping) for side in "xy"]
+    sides = [side for m in models if isinstance(m, Mapping) for side in m.values()]
     names = [m.get("name") for m in sides if isinstance(m, Mapping)]
     return [_short(n) for n in dict.fromkeys(names) if isinstance(n, str) and n][:_MAX_MODELS]
 

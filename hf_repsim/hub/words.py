@@ -117,7 +117,7 @@ def _columns(result: SimilarityResult) -> str:
 
 def _models(result: SimilarityResult) -> str:
     """The models with their revisions, and a link to those that are on the Hub."""
-    told = [_mapping(_mapping(result.provenance.get("models")).get(side)) for side in "xy"]
+    told = result.models.values()
     lines = dict.fromkeys(_model(one) for one in told if isinstance(one.get("name"), str))
     probe = _mapping(result.provenance.get("probe"))
     heard = [f"- audio: {code(result.probe_name())}{_revision(probe)}"]

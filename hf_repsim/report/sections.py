@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from hf_repsim.cells import is_matrix
 from hf_repsim.table import printable
 
 if TYPE_CHECKING:
@@ -122,6 +123,9 @@ def _models(result: SimilarityResult) -> dict[str, str]:
     models = result.provenance.get("models")
     if not isinstance(models, Mapping):
         return {}
+    if is_matrix(result):
+        return {f"Model {label}": _model(str(model.get("name")), model)
+                for label, model in result.models.items()}  # fmt: skip
     told = {side: _model(result.model_name(side), models.get(side)) for side in "xy"}
     if models.get("x") == models.get("y"):
         return {"Model": told["x"]}

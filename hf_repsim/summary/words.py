@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hf_repsim.cells import is_one_model
+from hf_repsim.cells import is_matrix, is_one_model
 from hf_repsim.measures import measure_label
 from hf_repsim.table import printable, shortened
 
@@ -67,7 +67,7 @@ def model_names(result: SimilarityResult) -> tuple[str, str]:
     full = [result.model_name(side) for side in "xy"]
     short = [name.rstrip("/").rpartition("/")[2] or name for name in full]
     for names in (short, full):
-        if names[0] != names[1] or is_one_model(result):
+        if names[0] != names[1] or is_one_model(result) or is_matrix(result):
             return shortened(names[0], _MAX_NAME), shortened(names[1], _MAX_NAME)
     return tuple(
         f"{shortened(name, _MAX_NAME)}@{_revision(result, side)}"

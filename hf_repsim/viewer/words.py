@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from huggingface_hub import constants
 
+from hf_repsim.cells import is_matrix
 from hf_repsim.hub import Listed
 from hf_repsim.report.sections import items, origin_section, text
 from hf_repsim.result import SimilarityResult
@@ -103,6 +104,8 @@ def _inert(value: object) -> object:
 
 def _models(result: SimilarityResult) -> str:
     models = result.provenance.get("models")
+    if is_matrix(result):
+        return shown(result.model_name("x"))
     if not isinstance(models, dict) or "x" not in models:
         return f"{len(set(result.columns.get('run', ())))} runs" if "run" in result.columns else ""
     x, y = (shown(result.model_name(side)) for side in "xy")
