@@ -150,11 +150,11 @@ def run(*words, status=0):
 a, b, out = sys.argv[1:]
 bare = push_result(a, "tester/both", sums=False).key
 full = push_result(b, "tester/both").key
-assert run("score", "tester/both", "--measure", "cca", "--result", full).stdout[:4] == "cca "
-refused = run("score", f"tester/both#{bare}", "--measure", "cca", status=1).stderr
-assert f"tester/both#{bare} has no sums" in refused, refused
-assert run("merge", f"tester/both#{full}", a, "-o", out).stdout.startswith("linear_cka")
-assert "its split: a in a, b in b" in run("contrast", a, f"tester/both#{full}").stdout
+assert run("score", f"tester/both:{full}", "--measure", "cca").stdout[:4] == "cca "
+refused = run("score", f"tester/both:{bare}", "--measure", "cca", status=1).stderr
+assert f"tester/both:{bare} has no sums" in refused, refused
+assert run("merge", f"tester/both:{full}", a, "-o", out).stdout.startswith("linear_cka")
+assert "its split: a in a, b in b" in run("contrast", a, f"tester/both:{full}").stdout
 """
     with LocalHub(tmp_path / "hub") as hub:
         hub.run(code, *map(str, halves), str(tmp_path / "all"))

@@ -25,8 +25,8 @@ _FILE = "report.html"
 def report(where: tuple[str, ...], *, output: Path | None, title: str | None) -> None:
     """Write results as one interactive HTML file, which works offline.
 
-    WHERE is a result folder or a Hub name (me/name, me/name@REVISION); of several results two are
-    shown side by side.
+    WHERE is a result folder or a Hub name, NAME, NAME@REVISION or NAME:KEY; of several results two
+    are shown side by side.
     """
     if output is None:
         if len(where) > 1 or not Path(where[0]).is_dir():

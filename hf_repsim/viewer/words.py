@@ -14,10 +14,11 @@ from urllib.parse import quote
 from huggingface_hub import constants
 
 from hf_repsim.hub import Listed
+from hf_repsim.hub.names import HubName
 from hf_repsim.report.sections import items, origin_section, text
 from hf_repsim.result import SimilarityResult
 from hf_repsim.summary import summarise
-from hf_repsim.viewer.addresses import HubName, is_local, shown
+from hf_repsim.viewer.addresses import is_local, shown
 from hf_repsim.viewer.side import Side
 
 MAX_ROWS = 1000  # of the table on the page; the file has all
