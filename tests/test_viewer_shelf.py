@@ -69,7 +69,7 @@ def test_a_name_has_a_revision_and_a_key():
     ("place", "message"),
     [
         ("empty", "holds no result within 4 levels"),
-        ("no such place", "is no folder here, and .* cannot be a name"),
+        ("no such place", "is not here as a folder, and .* cannot be a name"),
     ],
 )
 def test_what_is_given_must_hold_results_or_be_a_name(tmp_path, monkeypatch, place, message):

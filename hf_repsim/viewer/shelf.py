@@ -68,7 +68,7 @@ class Shelf:
                     HubName.parse(str(place))
                 except ValueError as error:
                     raise ValueError(
-                        f"{shown(str(place))} is no folder here, and {error}"
+                        f"{shown(str(place))} is not here as a folder, and {error}"
                     ) from error
                 names.append(str(place))
         return cls(folders, tuple(dict.fromkeys(names)), is_public)
