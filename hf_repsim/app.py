@@ -160,7 +160,7 @@ class _Page:
                 self.save = gradio.Button("Download CSV", scale=0)
             self.counted = gradio.HTML()
             self.table = gradio.Dataframe(interactive=False)
-        with gradio.Tab("Where it is from"):
+        with gradio.Tab("Where it comes from"):
             self.origin = gradio.HTML()
         with gradio.Tab("Link"):
             self.link = gradio.Textbox(label="This view", interactive=False)
