@@ -214,7 +214,7 @@ def _number(value: float) -> str:
 
 def _title(result: SimilarityResult) -> str:
     heard = ", ".join(filter(None, (result.probe_name(), result.counts())))
-    names = dict.fromkeys(shortened(result.model_name(side), _MAX_NAME) for side in "xy")
+    names = [shortened(name, _MAX_NAME) for name in result.model_names()]
     return f"{' vs '.join(names)}; {heard}"
 
 
@@ -225,7 +225,7 @@ def _alone(a: SimilarityResult, b: SimilarityResult) -> list[str]:
         for mine, others, name in ((a, b, "a"), (b, a, "b")):
             there = set(getattr(others, of))
             if only := [one for one in getattr(mine, of) if one not in there]:
-                told.append(f"{words} in {name}: {_listed(only)}")
+                told.append(f"{words} in {name} only: {_listed(only)}")
     return told
 
 

@@ -177,7 +177,7 @@ def _limits(matrices: Sequence[np.ndarray]) -> tuple[float, float]:
 
 
 def _title(result: SimilarityResult) -> list[str]:
-    return [f"{result.model_name('x')} vs {result.model_name('y')}", result.probe_name()]
+    return [" vs ".join(result.model_names()), result.probe_name()]
 
 
 def _caption(result: SimilarityResult, panels: Sequence[_Panel]) -> list[str]:

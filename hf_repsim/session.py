@@ -217,14 +217,15 @@ class Session:
         yield self._tiles
 
     def _provenance(self, hearing: Hearing) -> dict[str, Any]:
-        x, grid = hearing.x, hearing.grid
-        asked = ("pairs", "layers", "frames_per_utterance")
+        grid, options = hearing.grid, ("pairs", "layers", "frames_per_utterance")
+        models = {"x": hearing.x, "y": hearing.y or hearing.x}
         return {
-            "models": {"x": x.provenance(), "y": (hearing.y or x).provenance()},
+            "models": {side: model.provenance() for side, model in models.items()},
+            "asked": {side: model.asked for side, model in models.items() if model.asked},
             "probe": self.probe.provenance() | hearing.heard.summary(),
             "too_short": dict(sorted(hearing.too_short.items())),
             "clock": {"hop_ms": 1000 * grid.hop_seconds, "offset_ms": 1000 * grid.offset_seconds},
-            **{name: getattr(self.options, name) for name in asked},
+            **{name: getattr(self.options, name) for name in options},
             "plan": self.plan.summary(),
             "device": str(self.accelerator.device),
             "n_processes": self.accelerator.num_processes,

@@ -198,8 +198,7 @@ def _card(result: SimilarityResult, tiles: list[str]) -> str:
     template = files("hf_repsim") / "templates" / "result_card.md"
     return template.read_text("utf-8").format(
         table=TABLE,
-        x=code(result.model_name("x")),
-        y=code(result.model_name("y")),
+        models=" and ".join(map(code, result.model_names())),
         probe=code(result.probe_name()),
         counts=result.counts() or "of unknown size",
         measures=", ".join(map(code, result.measures)) or "none",

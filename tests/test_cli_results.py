@@ -74,7 +74,10 @@ def test_sums_that_were_not_kept_are_asked_for(folder, tmp_path):
     bare = replace(SimilarityResult.load(folder), moments=None).save(tmp_path / "bare")
     done = run("score", bare, "--measure", "cca", status=1)
     assert "bare has no sums, which measures are computed from: they were not kept" in done.stderr
-    assert "hf-repsim compare org/one org/two --probe org/speech:test" in done.stderr
+    assert (
+        "have to hear again: hf-repsim compare org/one org/two --probe org/speech::test -o"
+        in done.stderr
+    )
 
 
 def test_a_score_without_a_value_fails_and_says_so(tmp_path):

@@ -53,7 +53,7 @@ def test_values_meet_by_the_names_of_layers_whatever_their_order():
     found = contrast(a, b)
     assert found.columns["layer_x"] == ["a", "c"]
     assert found.columns["difference"] == pytest.approx([0.1, -0.1])
-    assert found.alone == ["layers of x in a: b"]
+    assert found.alone == ["layers of x in a only: b"]
 
 
 def test_each_measure_is_told_by_its_largest_and_mean_difference_and_its_order():
@@ -77,7 +77,7 @@ def test_measures_can_be_chosen_and_those_of_one_alone_are_named():
     a, b = heard(ALL), heard(ALL, [*MEASURES[1:], "svcca"])
     found = contrast(a, b, measures=["cca"])
     assert set(found.columns["measure"]) == {"cca"}
-    assert found.alone == ["measures in a: blocked_cka", "measures in b: svcca"]
+    assert found.alone == ["measures in a only: blocked_cka", "measures in b only: svcca"]
     with pytest.raises(
         ValueError, match=r"measure 'svcca' is not in both .* have: linear_cka, cca"
     ):

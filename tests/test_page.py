@@ -259,7 +259,7 @@ def test_the_command_writes_a_page_into_the_folder_or_to_a_file(tmp_path):
     one = comparison().save(tmp_path / "a" / "result")
     other = followed().save(tmp_path / "b" / "result")
     assert run("report", one).stdout.strip() == str(one / "report.html")
-    assert "org/first vs org/second" in (one / "report.html").read_text()
+    assert "Layer similarities of org/first and org/second" in (one / "report.html").read_text()
     file = tmp_path / "both.html"
     assert run("report", one, other, "-o", file, "--title", "Two").stdout.strip() == str(file)
     written = file.read_text()

@@ -64,7 +64,7 @@ def test_two_results_have_one_scale_and_their_difference(shelf):
     # the same layers of each are paired: 0.9 in the first and 0.35 in the second
     one, two = (shelf.open(name).matrix("blocked_cka") for name in ("./one", "./deep/two"))
     assert f"<title>conv.1, encoder.1: {two[1, 3] - one[1, 3]:.3f}</title>" in page
-    assert "layers of x in a: final" in page
+    assert "layers of x in a only: final" in page
 
 
 def test_a_difference_needs_a_measure_that_both_have(shelf):

@@ -114,6 +114,7 @@ def contrast(a: str, b: str, *, measures: tuple[str, ...], as_json: bool) -> Non
 def _with_sums(where: str) -> tuple[SimilarityResult, Iterator[Moments] | None]:
     """A result and, if its sums are in tiles, these."""
     from hf_repsim.hub import fetch_result, open_result
+    from hf_repsim.reproduce import commands
     from hf_repsim.tiles import find_tiles, load_tiles
 
     result = open_result(where, moments=True)
@@ -124,11 +125,11 @@ def _with_sums(where: str) -> tuple[SimilarityResult, Iterator[Moments] | None]:
         folder = fetch_result(where, moments=True)  # in the cache by now
     if find_tiles(folder):
         return result, load_tiles(folder)
-    again = " ".join(dict.fromkeys(result.model_name(side) for side in "xy"))
+    again = [" ".join(one.replace("\\\n", "").split()) for one in commands(result.provenance, ())]
     raise ValueError(
         f"{where} has no sums, which measures are computed from: they were not kept (compare "
         "--no-sums) or not published (push --sums does that). Without them the models have to hear "
-        f"again: hf-repsim compare {again} --probe {result.probe_name()}"
+        f"again{': ' * bool(again)}{'; '.join(again)}"
     )
 
 

@@ -206,7 +206,7 @@ def _write_page(result: SimilarityResult, path: Path) -> list[str]:
     """Write the page; where it cannot show the result, say why instead."""
     from hf_repsim.report.page import write_page
 
-    title = f"{result.model_name('x')} and {result.model_name('y')}"
+    title = " and ".join(result.model_names())
     try:
         write_page({title: result}, path, title=f"Layer similarities of {title}")
     except ValueError as error:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from huggingface_hub import constants
 
+from hf_repsim.cells import is_one_model, is_trajectory
 from hf_repsim.hub import Listed
 from hf_repsim.hub.names import HubName
 from hf_repsim.report.sections import items, origin_section, text
@@ -106,8 +107,10 @@ def _models(result: SimilarityResult) -> str:
     models = result.provenance.get("models")
     if not isinstance(models, dict) or "x" not in models:
         return f"{len(set(result.columns.get('run', ())))} runs" if "run" in result.columns else ""
-    x, y = (shown(result.model_name(side)) for side in "xy")
-    return f"{x}, its layers with each other" if models["x"] == models.get("y") else f"{x} and {y}"
+    names = shown(" and ".join(result.model_names()))
+    if is_trajectory(result):
+        return f"{names}, its layers over training"
+    return f"{names}, its layers with each other" if is_one_model(result) else names
 
 
 def _source(address: str) -> str:
