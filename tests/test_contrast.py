@@ -146,6 +146,16 @@ def test_it_comes_as_text_json_and_pandas(tmp_path):
     assert "27 values" in repr(found)
 
 
+def test_a_pair_of_one_model_is_listed_once_not_in_both_orders():
+    layers = ["a", "b"] * 2
+    columns = {"measure": ["m"] * 4, "layer_x": sorted(layers), "layer_y": layers}
+    a, b = (SimilarityResult(columns | {"value": [1.0, v, v, 1.0]}, {}) for v in (0.25, 0.5))
+    listed = contrast(a, b).text().split("differing most:")[1].splitlines()
+    assert listed[2:] == ["m        a        b        0.250  0.500  +0.250"]
+    other = SimilarityResult(columns | {"value": [1.0, 0.5, 0.6, 1.0]}, {})
+    assert len(contrast(a, other).text().split("differing most:")[1].splitlines()) == 2 + 2
+
+
 def test_names_from_strangers_do_not_reach_the_terminal_as_they_are():
     strange = {"models": {"x": {"name": "\x1b[31mred", "revision": "\x07"}}}
     text = contrast(table([0, 1], ["a\x1b", "b"], "m\x1b"), table([1, 1], ["a\x1b", "b"], "m\x1b",
