@@ -173,7 +173,7 @@ def _measures(result: SimilarityResult, measure: str | Sequence[str] | None) -> 
 
 def _limits(matrices: Sequence[np.ndarray]) -> tuple[float, float]:
     values = np.concatenate([matrix[np.isfinite(matrix)] for matrix in matrices])
-    return min(0.0, *values), max(1.0, *values)
+    return min((0.0, *values)), max((1.0, *values))
 
 
 def _title(result: SimilarityResult) -> list[str]:
