@@ -107,7 +107,9 @@ def test_every_side_of_a_trajectory_can_be_looked_at():
 
 
 def test_results_are_subjects_under_their_names():
-    names = [one["name"] for one in explorer({"a": comparison(), "b": followed()})["subjects"]]
+    shown = explorer({"a": comparison(), "b": followed()})
+    names = [one["name"] for one in shown["subjects"]]
+    assert (shown["beside"], explorer({"b": followed()})["beside"]) == (1, -1)
     assert names == ["a", "b: cnn", "b: lstm"]
 
 
