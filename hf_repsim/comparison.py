@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 MOST_THREADS = 16  # while scoring: each holds half a dozen matrices of a pair
+LOST = 0.1  # squared distance of the origin from the mean, in spreads, times a layer's floor
 ENOUGH_FRAMES = 10  # per dimension: below that, a canonical correlation is mostly chance
 
 
@@ -68,7 +69,7 @@ def accumulate(
         probe: what they hear; text is read by `Probe.parse`, None is the package's own speech.
         accelerator: processes and device; None: those that were started.
         options: `pairs`, `layers`, `frames_per_utterance`, `precision`, `batch_seconds`, `memory`,
-            `folder`, `resume`, `progress`, ...: see `hf_repsim.session.Options`.
+            `about`, `folder`, `resume`, `progress`, ...: see `hf_repsim.session.Options`.
 
     Raises as `compare`, and ValueError where the sums do not fit in memory. Returns the sums over
     all processes, the same on each of them.
@@ -88,8 +89,8 @@ def score(
 ) -> SimilarityResult:
     """Compute measures from sums: no model, no audio; `progress` shows a bar on stderr.
 
-    A value that would mean nothing (too few frames, a constant layer) is nan, with a note that
-    says why; one that is mostly chance has a note too.
+    A value that would mean nothing (too few frames, a constant layer, an origin far from the mean)
+    is nan, with a note that says why; one that is mostly chance has a note too.
 
     Raises:
         ValueError: an unknown measure.
@@ -173,6 +174,11 @@ def _row(measure: Measure, pair: PairMoments) -> dict[str, Any]:
         for layer in (pair.x, pair.y):
             if layer.constant:
                 raise Undefined(f"layer {layer.name} is constant over all frames")
+            if layer.distance**2 * layer.floor > LOST:
+                raise Undefined(
+                    f"the sums are about an origin {layer.distance:.3g} spreads from the mean of "
+                    f"{layer.name}, where the digits of their products are lost"
+                )
         ranks = measure.ranks(pair) if measure.ranks else (None, None)
         row |= {"rank_x": ranks[0], "rank_y": ranks[1], "null": measure.null(pair)}
         row["value"] = measure.compute(pair)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from hf_repsim.cells import is_one_model
 from hf_repsim.result import SimilarityResult
@@ -39,6 +39,12 @@ _OTHER: tuple[tuple[str, tuple[str, ...], str], ...] = (
 )
 
 
+class Recorded(Protocol):
+    """Whatever tells where it came from, such as a result or its sums."""
+
+    provenance: Mapping[str, Any]
+
+
 def differences(a: SimilarityResult, b: SimilarityResult) -> list[str]:
     """What is recorded otherwise in two results, a line each; values are not looked at.
 
@@ -60,7 +66,7 @@ def differences(a: SimilarityResult, b: SimilarityResult) -> list[str]:
     return told
 
 
-def other_frames(a: SimilarityResult, b: SimilarityResult) -> list[str]:
+def other_frames(a: Recorded, b: Recorded) -> list[str]:
     """Of these, the differences for which values rest on other models or other frames of them."""
     told = []
     one_model = is_one_model(a) and is_one_model(b)
@@ -97,7 +103,7 @@ def _exchanged(a: SimilarityResult, b: SimilarityResult) -> bool:
     return x is not None and x != y and (x, y) == (name(b, "y"), name(b, "x"))
 
 
-def recorded(result: SimilarityResult, path: tuple[str, ...]) -> object:
+def recorded(result: Recorded, path: tuple[str, ...]) -> object:
     """What a provenance has under some keys, one within the other; None where nothing is."""
     found: Any = result.provenance
     for key in path:

@@ -81,6 +81,7 @@ def listen(
     progress: bool,
     savepoint: Savepoint | None = None,
     alarm: Alarm | None = None,
+    origin: Tensor | None = None,
 ) -> tuple[Moments, bool]:
     """Sums over all ranks, the same on each, and whether Ctrl-C on any ended the pass early.
 
@@ -95,6 +96,7 @@ def listen(
         progress: show one bar, of all ranks, on stderr.
         savepoint: this rank's file, to go on from and to keep the sums in.
         alarm: of `together`, where more than the pass is watched; None: one for the pass.
+        origin: of the sums, the same on each rank; None: the mean of the first utterances.
 
     Raises:
         ValueError: nothing was heard, or the savepoint is of another run.
@@ -102,16 +104,13 @@ def listen(
     """
     with nullcontext(alarm) if alarm else together(accelerator) as alarm:
         alarm.begin()
-        share = _Share(hearing, accelerator, alarm=alarm, savepoint=savepoint)
+        share = _Share(hearing, accelerator, alarm=alarm, savepoint=savepoint, origin=origin)
         share.resume()
         shown = progress and alarm.rank == 0
         with _bar(probe, alarm, shown=shown) as share.show, _deferred_interrupt(alarm.stop):
             moments = share.hear(probe, seconds)
             alarm.meet(share.show)
-        add_over_ranks(moments, accelerator)
-        interrupted = _over_ranks(hearing, stopped=alarm.stopped)
-        hearing.heard.require_some()
-    return moments, interrupted
+        return moments, share.add_up(moments)
 
 
 class _Stopped(Exception):
@@ -128,8 +127,10 @@ class _Share:
         *,
         alarm: Alarm,
         savepoint: Savepoint | None,
+        origin: Tensor | None,
     ) -> None:
         self._hearing, self._accelerator = hearing, accelerator
+        self._origin = origin
         self._alarm, self._savepoint = alarm, savepoint
         self._position: dict | None = None
         self._moments: Moments | None = None  # None: their origin is not known yet
@@ -164,6 +165,8 @@ class _Share:
         with self._stream:
             heeds = hearing.frames(self._stream, self._after)
             pilot: list[Heed] = []
+            if self._moments is None and self._origin is not None:
+                self._moments = hearing.about(self._origin)
             if self._moments is None:
                 with suppress(_Stopped):
                     for heed in hearing.first(heeds):
@@ -175,6 +178,14 @@ class _Share:
             self._keep(at_the_end=True)
         hearing.waited = self._stream.waited
         return self._moments
+
+    def add_up(self, moments: Moments) -> bool:
+        """Make sums and account those of all ranks; whether any was stopped."""
+        add_over_ranks(moments, self._accelerator)
+        stopped = _over_ranks(self._hearing, stopped=self._alarm.stopped)
+        self._hearing.heard.require_some()
+        self._hearing.require_frames(moments.n_frames)
+        return stopped
 
     def _after(self, batch: AudioBatch) -> None:
         """What is due when all frames of a batch have come out of the stream."""

@@ -38,7 +38,8 @@ def merge(results: Sequence[SimilarityResult]) -> SimilarityResult:
     - Of the same audio, other measures or layer pairs: the rows are joined.
     - Of other audio, the same models (name and revision), all with sums: these are added, and every
       measure that all of them have is scored anew. Sums about different origins are first brought
-      to one, which is exact but for `blocked_cka`: that one is refused then, with a note.
+      to one, which is exact but for `blocked_cka`: that one is refused then, with a note. Sums
+      that were taken about one origin (`about` of `compare`) lose nothing.
     - Trajectories, of other runs, references or measures: the rows are joined.
 
     The provenance has those of all results under `parts`, and as `probe` what was heard in all.
@@ -157,7 +158,7 @@ def _added(results: Sequence[SimilarityResult]) -> SimilarityResult:
     first = _sums(results, 1)
     for i, result in enumerate(results, 1):
         sums = _sums(results, i)
-        if _grid(sums) != _grid(first):
+        if sums.layout != first.layout:
             raise ValueError(
                 f"the sums of results 1 and {i} ({result.probe_name()}) are of other layers or "
                 "pairs; hear both with the same layers and pairs"
@@ -191,10 +192,6 @@ def _sums(results: Sequence[SimilarityResult], i: int) -> Moments:
             "published, or lie in tiles, hear it again (fewer layers make one file)"
         )
     return sums
-
-
-def _grid(moments: Moments) -> tuple:
-    return moments.within, moments.layers_x, moments.layers_y, moments.pairs
 
 
 def _parts_of_probes(results: Sequence[SimilarityResult]) -> list[Mapping[str, Any]]:

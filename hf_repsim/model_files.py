@@ -55,6 +55,11 @@ _HUB_ERRORS: tuple[tuple[type[Exception], type[Exception], str], ...] = (
 )
 
 
+def public_name(name: str) -> str:
+    """What a result calls a model: its name on the Hub; of a folder the last name, not where."""
+    return os.path.basename(os.path.abspath(name)) if os.path.isdir(name) else name
+
+
 @dataclass(frozen=True)
 class ModelFiles:
     """The files of one model: a folder, or a snapshot of one commit in the Hub's cache."""

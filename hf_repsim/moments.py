@@ -122,6 +122,12 @@ class Moments:
         """Names of all layers, x then y, in the order of the tables."""
         return (*self.layers_x, *(() if self.within else self.layers_y))
 
+    @property
+    def layout(self) -> tuple:
+        """What sums share that can be added: layers and their features, and pairs, in order."""
+        sides = (tuple(side.items()) for side in (self.layers_x, self.layers_y))
+        return self.within, *sides, tuple(self.pairs)
+
     def update(self, frames_x: Frames, frames_y: Frames | None, counts: Sequence[int]) -> None:
         """Add the frames of whole utterances.
 
@@ -169,11 +175,7 @@ class Moments:
         Raises:
             ValueError: layers, pairs or origins differ.
         """
-        if (self.layers_x, self.layers_y, self.pairs) != (
-            other.layers_x,
-            other.layers_y,
-            other.pairs,
-        ):
+        if self.layout != other.layout:
             raise ValueError("moments of different layers or pairs cannot be added")
         if not torch.equal(self.origin, other.origin):
             raise ValueError(
@@ -209,7 +211,7 @@ class Moments:
         """Inverse of `state_dict` and `meta`.
 
         Raises:
-            ValueError: another schema, or tensors that do not fit the layers.
+            ValueError: another schema, an origin that is not finite, or tensors that do not fit.
         """
         if (schema := meta.get("schema")) != SCHEMA:
             todo = "make them anew" if schema == 1 else "update hf_repsim"
@@ -217,6 +219,8 @@ class Moments:
         pairs, y = [tuple(pair) for pair in meta["pairs"]], meta["layers_y"]
         layers = dict(meta["layers_x"]), None if y is None else dict(y)
         moments = cls(*layers, origin=state["origin"], pairs=pairs)
+        if not moments.origin.isfinite().all():
+            raise ValueError("the origin of the moments is not finite")
         moments.provenance = json.loads(json.dumps(meta.get("provenance", {})))
         parts = {}
         for field in fields(Totals):

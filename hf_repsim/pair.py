@@ -159,6 +159,11 @@ class LayerMoments:
         """Sum of squared deviations over frames and features."""
         return float(self._norm - self._total.square().sum() / self.n_frames)
 
+    @once
+    def distance(self) -> float:
+        """Of the origin from the mean, in spreads: root mean squares of frames about the mean."""
+        return float(self._total.norm()) / (self.n_frames * self.trace) ** 0.5
+
     @property
     def constant(self) -> bool:
         """Whether no feature varies over the probe."""
@@ -219,6 +224,7 @@ class PairMoments:
         y: the layer of the second.
         n_frames: frames that both were seen on.
         n_utterances: utterances these come from.
+        equal_lengths: whether all of these have one number of frames.
     """
 
     def __init__(self, scoring: Scoring, a: int, b: int) -> None:
@@ -227,6 +233,8 @@ class PairMoments:
         self.x, self.y = scoring.layer(a), scoring.layer(b)
         self.n_frames = scoring.moments.n_frames
         self.n_utterances = scoring.moments.n_utterances
+        powers = scoring.moments.totals.powers
+        self.equal_lengths = bool(powers[0] * powers[2] == powers[1] ** 2)
 
     def hsic(self, estimator: Callable[[Terms], Tensor]) -> tuple[float, float, float]:
         """HSIC by an estimator: of x with y, of x with itself, of y with itself."""

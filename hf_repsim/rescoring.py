@@ -12,7 +12,10 @@ from hf_repsim.origin import knows_utterances
 from hf_repsim.result import COLUMNS, SimilarityResult, by_measure
 from hf_repsim.session import now, versions
 
-_UNKNOWN = "refused: it needs sums about one origin, and these were added from two or more"
+_UNKNOWN = (
+    "refused: it needs sums about one origin, and these were added from two or more; compare "
+    "--about hears about the origin of another result"
+)
 
 
 def rescore(

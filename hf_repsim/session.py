@@ -7,7 +7,7 @@ import json
 import platform
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -20,6 +20,7 @@ from accelerate.utils.memory import clear_device_cache
 
 from hf_repsim import __version__
 from hf_repsim.alarm import Alarm, together
+from hf_repsim.earlier import Earlier
 from hf_repsim.hearing import Hearing, Model, check_pair, load_pair
 from hf_repsim.listening import Interrupted, listen, processes, refuse_lone_processes
 from hf_repsim.memory import sums_device
@@ -33,6 +34,8 @@ from hf_repsim.storage import PARTS, load_tiles, save_moments
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from hf_repsim.result import SimilarityResult
+
 _PACKAGES = ("torch", "transformers", "datasets", "accelerate", "soundfile", "soxr")
 _PLAN = "plan.json"
 
@@ -40,6 +43,11 @@ _PLAN = "plan.json"
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """How models are listened to. Only the first four have a say in the numbers.
+
+    With `about`, sums are taken about the origin of an earlier result, so that they can be added to
+    its own (`merge`) without a loss; blocked CKA moves a little with it, all else in its last
+    digits. It is that result, or its sums, or what gives an `Earlier`, called in process 0 alone;
+    what could not be merged with it is refused.
 
     Raises ValueError for a value that means nothing.
     """
@@ -50,6 +58,7 @@ class Options:
     precision: str | None = None  # of the forward pass, as `load_model`; None: as Accelerate's
     batch_seconds: float | None = None  # of audio heard together; None: planned
     memory: float | None = None  # GB that may be used; None: what is free
+    about: SimilarityResult | Moments | Callable[[], Earlier] | None = None
     folder: str | Path | None = None  # keeps the sums as they grow, in `parts/`, for `resume`
     resume: bool = False  # go on where the folder's sums end
     progress: bool = False  # show a bar on stderr
@@ -108,7 +117,7 @@ class Session:
                 **self.options.loading,
             )  # fmt: skip
             self.probe.check()
-            self.plan = self._planned(alarm)
+            self.plan, self._earlier = self._planned(alarm)
         self._heard: list[Moments] = []  # what is in memory: all of it, if there is one tile
         self._tiles: Path | None = None  # where the tiles that are complete lie
 
@@ -144,33 +153,46 @@ class Session:
             device=self.accelerator.device, precision=self.precision,
             frames_per_utterance=self.options.frames_per_utterance, **self.options.loading,
         )  # fmt: skip
+        origin = self._earlier and self._earlier.origin_for(hearing, self._provenance(hearing))
         how = {"seconds": self.plan.batch_seconds, "progress": self.options.progress}
         with product_rounding(tf32=any(m.is_half for m in (hearing.x, hearing.y) if m)):
             began = time.perf_counter()
             moments, interrupted = listen(
                 *(hearing, self.probe, self.accelerator), **how,
-                savepoint=self._savepoint(hearing, tile), alarm=alarm,
+                savepoint=self._savepoint(hearing, tile), alarm=alarm, origin=origin,
             )  # fmt: skip
         seconds = {"hearing": time.perf_counter() - began, "waiting_for_audio": hearing.waited}
         told = {"seconds": seconds, "interrupted": interrupted}
         moments.provenance = self._provenance(hearing) | told
         return moments, interrupted
 
-    def _planned(self, alarm: Alarm) -> Plan:
-        """The plan of process 0, for all."""
-        o, plan = self.options, None
+    def _planned(self, alarm: Alarm) -> tuple[Plan, Earlier | None]:
+        """The plan of process 0, and what it knows of an earlier result, for all."""
+        o, plan, earlier = self.options, None, None
         if self.accelerator.is_main_process:
-            begun = self._begun() or {"batch_seconds": o.batch_seconds}
+            earlier = self._checked_earlier()
+            begun = self._begun(earlier) or {"batch_seconds": o.batch_seconds}
             plan = make_plan(
                 *(self.x, self.y), layers=o.layers, pairs=o.pairs, memory=o.memory,
                 device=self.accelerator.device, precision=self.precision,
                 utterances=self.probe.at_most, **begun, **o.loading,
             )  # fmt: skip
+            if earlier is not None:
+                earlier.check_pairs(plan.tiles)
         alarm.meet()  # else the others would wait for a plan that failed
-        (plan,) = broadcast_object_list([plan])
-        return plan
+        plan, earlier = broadcast_object_list([plan, earlier])
+        return plan, earlier
 
-    def _begun(self) -> dict[str, Any] | None:
+    def _checked_earlier(self) -> Earlier | None:
+        about = self.options.about
+        if about is None:
+            return None
+        earlier = about() if callable(about) else Earlier.of(about)
+        thinned = self.options.frames_per_utterance
+        earlier.check(self.x, self.y, precision=self.precision, frames_per_utterance=thinned)
+        return earlier
+
+    def _begun(self, earlier: Earlier | None) -> dict[str, Any] | None:
         """How the run that is resumed was cut: by the memory that was free when it began."""
         if self._parts is None or not any(self._parts.glob("tile-*/*")):
             return None
@@ -179,12 +201,20 @@ class Session:
                 f"{self._parts} holds what an interrupted run has heard: go on with --resume "
                 "(resume=True), or remove it"
             )
-        return json.loads((self._parts / _PLAN).read_text(encoding="utf-8"))
+        cut = json.loads((self._parts / _PLAN).read_text(encoding="utf-8"))
+        about = cut.pop("about", None)
+        if about != (earlier and earlier.digest):
+            raise ValueError(
+                f"{self._parts} holds sums about {'another' if about else 'its own'} origin: go on "
+                "as it was begun (--about), or start anew: --overwrite (resume=False)"
+            )
+        return cut
 
     def _keep_plan(self) -> None:
         if self._parts and self.accelerator.is_main_process:
             self._parts.mkdir(parents=True, exist_ok=True)
             cut = {"passes": len(self.plan.tiles), "batch_seconds": self.plan.batch_seconds}
+            cut |= {"about": self._earlier.digest} if self._earlier else {}
             (self._parts / _PLAN).write_text(json.dumps(cut), encoding="utf-8")
 
     def _savepoint(self, hearing: Hearing, tile: int) -> Savepoint | None:
@@ -226,6 +256,7 @@ class Session:
             "too_short": dict(sorted(hearing.too_short.items())),
             "clock": {"hop_ms": 1000 * grid.hop_seconds, "offset_ms": 1000 * grid.offset_seconds},
             **{name: getattr(self.options, name) for name in options},
+            **({"about": self._earlier.told} if self._earlier else {}),
             "plan": self.plan.summary(),
             "device": str(self.accelerator.device),
             "n_processes": self.accelerator.num_processes,

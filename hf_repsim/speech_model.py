@@ -13,6 +13,7 @@ from torch import nn
 
 from hf_repsim.checkpoint import find_checkpoint
 from hf_repsim.families import Family, Layer, find_head, select_layers
+from hf_repsim.model_files import public_name
 
 PRECISIONS = {  # name -> what the forward pass computes in; weights are never kept in half
     "fp32": torch.float32,
@@ -78,9 +79,8 @@ class SpeechModel:
 
     def provenance(self) -> dict[str, Any]:
         """Return what was heard with, as JSON; of a folder the last name only, not where it is."""
-        local = os.path.isdir(self.name)
         return {
-            "name": os.path.basename(os.path.abspath(self.name)) if local else self.name,
+            "name": public_name(self.name),
             "revision": self.revision,
             "model_type": self.model_type,
             "architecture": self.architecture,

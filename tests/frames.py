@@ -36,10 +36,12 @@ def independent_speech(n_utterances, *, seed, phi=0.95, width=32, counts=None):
     return *sides, counts
 
 
-def moments_of(x, y, counts, *, batches=1):
-    """Moments of one layer a side, about the mean, updated in some batches."""
+def moments_of(x, y, counts, *, batches=1, spreads=0.0):
+    """Moments of one layer a side, updated in some batches; their origin: so far from the mean."""
     x, y = torch.from_numpy(x), torch.from_numpy(y)
-    moments = Moments.about({"x": x.mean(0)}, {"y": y.mean(0)})
+    origin = x.mean(0)
+    origin[0] += spreads * (x - x.mean(0)).norm() / len(x) ** 0.5
+    moments = Moments.about({"x": origin}, {"y": y.mean(0)})
     starts = np.cumsum([0, *counts])
     for part in np.array_split(np.arange(len(counts)), batches):
         rows = slice(starts[part[0]], starts[part[-1] + 1])

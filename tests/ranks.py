@@ -12,17 +12,20 @@ import socket
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from hf_repsim import Probe, alarm, hearing, savepoint
+from hf_repsim import Probe, accumulate, alarm, hearing, savepoint
 from hf_repsim.alarm import together
+from hf_repsim.earlier import Earlier
 from hf_repsim.hearing import check_pair, load_pair
 from hf_repsim.listening import listen, processes
 from hf_repsim.reduction import add_over_ranks
 from hf_repsim.savepoint import Savepoint
 from hf_repsim.speech_model import load_model
+from hf_repsim.storage import load_result
 
 SECONDS = 1.0  # of audio in a batch
 FORKED = multiprocessing.get_context("forkserver")
@@ -172,6 +175,18 @@ def hear(accelerator, folder, model, probe, kept=None, within=None):
     sums = (moments.state_dict(), moments.meta(), account)
     torch.save(sums, Path(folder) / f"{share[1]}-{share[0]}.pt")
     return time.monotonic() - start
+
+
+def hear_about(accelerator, folder, pair, probe, earlier, how):
+    """Hear a probe about the origin of an earlier result, which process 0 alone can read."""
+    rank = accelerator.process_index
+    about = partial(_earlier, earlier if rank == 0 else "nowhere")
+    sums = accumulate(*pair, probe=probe, about=about, accelerator=accelerator, **how)
+    torch.save((sums.state_dict(), sums.meta()), Path(folder) / f"about-{rank}.pt")
+
+
+def _earlier(folder):
+    return Earlier.of(load_result(folder))
 
 
 if __name__ == "__main__":

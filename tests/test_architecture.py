@@ -28,8 +28,8 @@ STANDS = {
         storage stream tiles
     """,
     2: """
-        alarm cells claims comparison contrast convergence differences hearing indicators jobs
-        listening merging plan reduction rescoring run_statistics session summary training
+        alarm cells claims comparison contrast convergence differences earlier hearing indicators
+        jobs listening merging plan reduction rescoring run_statistics session summary training
         trajectory trajectory_runs verdict_table
     """,
     3: """

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from clips import parquet, table
 from hub import LocalHub
 from sums import heard, sums_of
 from test_cli import run
@@ -100,6 +101,43 @@ def test_halves_merge_into_a_result_of_all(halves, tmp_path):
     assert SimilarityResult.load(tmp_path / "all").moments is None
 
 
+@pytest.fixture(scope="module")
+def first(model_folders, tmp_path_factory):
+    """A model heard the first of some clips; how to let it hear the others."""
+    place, clips = tmp_path_factory.mktemp("parts"), table(10)["audio"]
+    probes = []
+    for name, some in (("first", clips[:5]), ("rest", clips[5:])):
+        (place / f"{name}-audio").mkdir()
+        probes.append(parquet(place / f"{name}-audio", {"audio": some}))
+    hear = ("compare", model_folders["hubert-base"], "--measure", "blocked_cka", "--probe")
+    run(*hear, probes[0], "-o", place / "first")
+    return place / "first", (*hear, probes[1])
+
+
+def test_audio_heard_about_the_origin_of_a_result_merges_with_it_in_every_measure(first, tmp_path):
+    earlier, hear = first
+    run(*hear, "--about", earlier, "-o", tmp_path / "rest")
+    done = run("merge", earlier, tmp_path / "rest", "-o", tmp_path / "both")
+    assert "1.000" in done.stdout and "refused" not in done.stdout
+    told = SimilarityResult.load(tmp_path / "rest").provenance["about"]
+    assert (told["dataset"], "published" in told) == ("probe.parquet", False)
+    assert str(tmp_path) not in json.dumps(told)
+
+
+def test_an_origin_is_taken_of_sums_that_are_there_and_can_be_merged(first, tmp_path):
+    earlier, hear = first
+    result = SimilarityResult.load(earlier)
+    bare = replace(result, moments=None).save(tmp_path / "bare")
+    assert "bare has no sums" in run(*hear, "--about", bare, status=1).stderr
+    assert "nowhere is not a folder here" in run(*hear, "--about", "nowhere", status=1).stderr
+    save_moments(result.moments, bare, part=(0, 1))
+    done = run(*hear, "--about", bare, status=1)
+    assert "bare are in tiles, and only those in one file can be merged" in done.stderr
+    done = run(*hear, "--about", earlier, "--precision", "bf16", status=1)
+    assert "could not be merged: precision of x: fp32 in a, bf16 in b" in done.stderr
+    assert "hearing" not in done.stderr
+
+
 def test_merged_trajectories_are_told_in_sentences(tmp_path):
     folders = [a_run(name).save(tmp_path / name) for name in ("cnn", "lstm")]
     done = run("merge", *folders, "-o", tmp_path / "both")
@@ -158,6 +196,11 @@ refused = run("score", f"tester/both:{bare}", "--measure", "cca", status=1).stde
 assert f"tester/both:{bare} has no sums" in refused, refused
 assert run("merge", f"tester/both:{full}", a, "-o", out).stdout.startswith("linear_cka")
 assert "its split: a in a, b in b" in run("contrast", a, f"tester/both:{full}").stdout
+
+from huggingface_hub import HfApi
+from hf_repsim.cli.results import earlier
+commit = HfApi().dataset_info("tester/both").sha
+assert earlier(f"tester/both:{full}").told["published"] == f"tester/both@{commit}:{full}"
 """
     with LocalHub(tmp_path / "hub") as hub:
         hub.run(code, *map(str, halves), str(tmp_path / "all"))

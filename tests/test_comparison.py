@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from clips import exact, noise, parquet, table
+from frames import moments_of, related_layers
 from oracles import linear_cka
 
 from hf_repsim import Probe, accumulate, compare, load_model, score
@@ -169,6 +170,19 @@ def test_a_constant_layer_is_named_and_the_others_are_scored():
         assert np.isnan(found.matrix(name)[0]).all()
         assert found.matrix(name)[1, 1] == pytest.approx(1)
         assert found.notes(name)["refused: layer still is constant over all frames"] == 3
+
+
+def test_sums_about_an_origin_so_far_that_digits_are_lost_are_refused():
+    x, y, counts = related_layers(9, 9)
+    x, y = x.astype(np.float32), y.astype(np.float32)
+    near, far = (score(moments_of(x, y, counts, spreads=s), list(MEASURES)) for s in (100.0, 200.0))
+    exact = score(moments_of(x, y, counts), ["linear_cka"])
+    assert near.matrix("linear_cka") == pytest.approx(exact.matrix("linear_cka"), abs=1e-3)
+    for name in MEASURES:
+        (note,) = far.notes(name)
+        assert "spreads from the mean of x, where the digits of their products are lost" in note
+    moments = moments_of(x.astype(np.float64), y.astype(np.float64), counts, spreads=200.0)
+    assert np.isfinite(score(moments, ["linear_cka"]).matrix("linear_cka")).all()
 
 
 def test_correlations_of_too_few_frames_are_refused_or_flagged(model_folders):

@@ -128,8 +128,10 @@ def test_where_nobody_hears_anything_all_end(tmp_path, hubert, n):
 
 def test_nothing_long_enough_is_refused(tmp_path, hearing):
     probe = Probe(parquet(tmp_path, {"audio": [{"bytes": exact(noise(100)), "path": None}]}))
-    with pytest.raises(ValueError, match=r"no audio that both models hear: .* '0': 100 samples"):
-        heard(hearing, probe)
+    given = torch.zeros(sum(hearing.summed[0].values()))
+    for origin in (None, given):
+        with pytest.raises(ValueError, match=r"no audio that both models hear: .* '0': 100 samp"):
+            heard(hearing, probe, origin=origin)
 
 
 @pytest.fixture

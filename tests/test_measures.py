@@ -164,6 +164,26 @@ def test_too_few_utterances_or_frames_are_refused():
         value("debiased_cka", x[:3], y[:3], [3])
 
 
+@pytest.mark.parametrize("spreads", [0.8, 1.0])
+def test_blocked_cka_is_refused_before_a_far_origin_can_move_it(spreads):
+    x, y, counts = related_layers(9, 7)
+    expected = value("blocked_cka", x, y, counts)
+    pair = Scoring(moments_of(x, y, counts, spreads=spreads)).pair("x", "y")
+    assert pair.x.distance == pytest.approx(spreads)
+    if spreads < 0.9:  # the square of it is a tenth of the 8 utterances
+        assert MEASURES["blocked_cka"].compute(pair) == pytest.approx(expected, abs=0.02)
+        return
+    with pytest.raises(Undefined, match="an origin 1 spreads from the mean of x: too far for 8 ut"):
+        MEASURES["blocked_cka"].compute(pair)
+
+
+def test_of_utterances_of_one_length_blocked_cka_does_not_see_the_origin():
+    x, y, counts = related_layers(9, 7, counts=[15] * 8)
+    pair = Scoring(moments_of(x, y, counts, spreads=30.0)).pair("x", "y")
+    expected = value("blocked_cka", x, y, counts)
+    assert MEASURES["blocked_cka"].compute(pair) == pytest.approx(expected, abs=1e-9)
+
+
 def test_a_layer_that_varies_in_one_utterance_alone_is_refused_by_name():
     x, y, counts = independent_speech(6, seed=0, width=2, counts=[5] * 6)
     x[5:] = x[5]

@@ -53,7 +53,8 @@ def test_about_different_origins_all_is_exact_but_what_needs_utterances_which_is
     assert_same(merged, heard(ALL, EXACT), EXACT)
     assert np.isnan(merged.matrix("blocked_cka")).all()
     assert set(merged.notes("blocked_cka")) == {
-        "refused: it needs sums about one origin, and these were added from two or more"
+        "refused: it needs sums about one origin, and these were added from two or more; "
+        "compare --about hears about the origin of another result"
     }
 
 

@@ -162,6 +162,16 @@ def test_moments_of_different_pairs_refuse_to_add():
         grid()[2] + grid(pairs="same_depth")[2]
 
 
+def test_moments_of_the_same_layers_in_another_order_refuse_to_add():
+    layers, pairs = {"a": 2, "b": 2}, [("a", "b")]
+    one, other = (
+        Moments(dict(items), None, origin=torch.zeros(4), pairs=pairs)
+        for items in (layers.items(), reversed(layers.items()))
+    )
+    with pytest.raises(ValueError, match="different layers or pairs"):
+        one + other
+
+
 def test_a_value_that_is_not_finite_names_its_layer():
     x, y, moments = grid()
     y["c"][30, 2] = float("nan")

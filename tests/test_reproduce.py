@@ -36,6 +36,24 @@ def test_a_comparison_is_the_command_with_its_models_audio_and_measures():
     assert told["frames_per_utterance"] == 7
 
 
+WHERE = f"me/one-two@{COMMIT}:20261122_1a2b3c4d"
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ({"published": WHERE, "dataset": "org/speech"}, WHERE),
+        ({"dataset": "org/speech", "created": "2026-11-22"}, None),  # a folder of somebody
+        ({"published": "/home/me/one"}, None),
+        ({"published": f"me/one-two@main:{'1' * 8}_1a2b3c4d"}, None),
+        ({"published": f"{WHERE}; rm -rf ~"}, None),
+        ("me/one-two", None),
+    ],
+)
+def test_an_origin_is_taken_from_where_others_find_it_too(about, said):
+    assert parsed(one(a_result(about=about)))["about"] == said
+
+
 def test_one_model_is_named_once_and_the_package_s_own_speech_not_at_all():
     told = parsed(one(a_result("org/one", "org/one", probe={"dataset": "e", "kind": "embedded"})))
     assert (told["x"], told["y"], told["probe_text"]) == (f"org/one@{COMMIT}", None, None)
@@ -48,10 +66,15 @@ def test_a_trajectory_is_followed_again():
     assert told["against"] == ("final", "self")
 
 
-def test_results_that_were_put_together_are_a_command_each():
+def test_results_that_were_put_together_are_a_command_each_and_one_that_merges_them():
     parts = [a_result("org/one", other).provenance for other in ("a/b", "a/c", "a/c")]
-    found = commands({"parts": [*parts, None]}, ["cca"])
+    *found, merged = commands({"parts": parts}, ["cca"])
     assert [parsed(command)["y"] for command in found] == [f"a/b@{COMMIT}", f"a/c@{COMMIT}"]
+    assert [str(parsed(command)["output"]) for command in found] == ["part-1", "part-2"]
+    assert merged == "hf-repsim merge part-1 part-2 -o result"
+    assert [parsed(one)["y"] for one in commands({"parts": [*parts, None]}, [])] == [
+        f"a/b@{COMMIT}", f"a/c@{COMMIT}"
+    ]  # fmt: skip
 
 
 def test_lines_are_short_and_a_shell_reads_them_as_one():

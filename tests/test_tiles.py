@@ -110,6 +110,15 @@ def test_a_damaged_tile_is_reported_when_it_is_reached(tiled):
         next(tiles)
 
 
+@pytest.mark.parametrize("spoilt", [float("nan"), float("inf")])
+def test_an_origin_that_is_no_number_is_reported(tmp_path, spoilt):
+    moments = sums()
+    moments.origin[2] = spoilt
+    save_moments(moments, tmp_path)
+    with pytest.raises(ValueError, match=r"no usable moments: .*the origin of the moments is not"):
+        next(load_tiles(tmp_path))
+
+
 def test_a_result_keeps_and_names_its_tiles_but_does_not_load_them(tiled):
     save_result(a_result(), tiled, exist_ok=True)
     assert names(tiled) == sorted([*FILES, *TILES])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from hf_repsim.cli.options import (
     probing,
     writable,
 )
+from hf_repsim.cli.results import earlier
 from hf_repsim.terminal import Command, errors, print_rows, quiet
 
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ _PASSED = ("pairs", "frames_per_utterance", "precision", "batch_seconds", "memor
 @option("--frames-per-utterance", type=click.IntRange(1), metavar="N",
          help="Sum N evenly spaced frames of each utterance: faster, and an estimate of what all "
          "give; CCA measures need many.  [default: all]")  # fmt: skip
+@option("--about", metavar="WHERE",
+         help="Take the sums about the origin of this result of the same models and layers, so "
+         "that `hf-repsim merge` adds both in every measure.")  # fmt: skip
 @option("--precision", type=click.Choice(["fp32", "bf16", "fp16", "fp64"]),
          help="Of the forward passes.  [default: as of accelerate, else fp32]")  # fmt: skip
 @option("--batch-seconds", type=click.FloatRange(0, min_open=True),
@@ -89,6 +94,8 @@ def _session(x: str, y: str | None, *, output: Path | None, options: dict[str, A
     from hf_repsim.session import Session
 
     keep = {name: options[name] for name in _PASSED}
+    if options["about"] is not None:
+        keep["about"] = partial(earlier, options["about"])
     session = Session(
         *(x, y), probe=chosen_probe(options), layers=options["layers"] or None,
         folder=output, progress=True, **keep,

@@ -14,6 +14,7 @@ from hf_repsim.cli.options import chosen_measures, measuring, option, together, 
 from hf_repsim.terminal import Command, errors, print_rows, quiet
 
 if TYPE_CHECKING:
+    from hf_repsim.earlier import Earlier
     from hf_repsim.moments import Moments
     from hf_repsim.result import SimilarityResult
 
@@ -109,6 +110,21 @@ def contrast(a: str, b: str, *, measures: tuple[str, ...], as_json: bool) -> Non
         click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
     else:
         click.echo(found.text())
+
+
+def earlier(where: str) -> Earlier:
+    """The origin of the sums at WHERE, and what others have to share with them."""
+    from hf_repsim.earlier import Earlier
+    from hf_repsim.hub import exact_name
+
+    published = exact_name(where)
+    result, tiles = _with_sums(published or where)
+    if tiles is not None:
+        raise ValueError(
+            f"the sums of {where} are in tiles, and only those in one file can be merged, about "
+            "whatever origin; with fewer layers or pairs, or more memory, compare makes one file"
+        )
+    return Earlier.of(result, published=published)
 
 
 def _with_sums(where: str) -> tuple[SimilarityResult, Iterator[Moments] | None]:

@@ -11,6 +11,7 @@ Reading order: `artifact` (what is published of a result), `names` (how it is ca
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ __all__ = [
     "Entry",
     "Listed",
     "Published",
+    "exact_name",
     "fetch_result",
     "list_results",
     "load_from_hub",
@@ -113,19 +115,46 @@ def open_result(
     Raises ValueError if a key or revision comes for a folder; else as `load_result` and
     `load_from_hub`.
     """
-    folder = Path(where).expanduser()
-    if folder.is_dir():
+    folder = _folder(where)
+    if folder is not None:
         if key or revision:
             raise ValueError(
                 f"{folder} is a folder here, which holds one result; leave out {key or revision!r}"
             )
         return load_result(folder, moments=moments)
+    with _not_a_folder(where):
+        return load_from_hub(where, key=key, revision=revision, token=token, moments=moments)
+
+
+def exact_name(where: str) -> str | None:
+    """`NAME@COMMIT:KEY`, by which a published result is found however its repository changes.
+
+    None for a folder here. Arguments and errors as for `open_result`.
+    """
+    if _folder(where) is not None:
+        return None
+    with _not_a_folder(where):
+        name = HubName.parse(where)
+        repository = HubRepository.open(name)
+        return f"{repository.name}@{repository.commit}:{name.key or repository.newest()}"
+
+
+def _folder(where: str | Path) -> Path | None:
+    """A folder here; None for what can be a name on the Hub, FileNotFoundError for neither."""
+    folder = Path(where).expanduser()
+    if folder.is_dir():
+        return folder
     if isinstance(where, Path) or "/" not in str(where).partition("@")[0]:
         raise FileNotFoundError(
             f"{printable(str(where))} is not a folder here, and a repository is called USER/NAME"
         )
+    return None
+
+
+@contextmanager
+def _not_a_folder(where: str) -> Iterator[None]:
     try:
-        return load_from_hub(where, key=key, revision=revision, token=token, moments=moments)
+        yield
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{printable(where)} is not here as a folder, and on the Hub {error}"

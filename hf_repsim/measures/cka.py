@@ -14,6 +14,9 @@ from torch import Tensor
 
 from hf_repsim.pair import PairMoments, Terms, Undefined
 
+# Squared distance of the origin from the mean, in spreads and over the number of utterances: the
+# trace that it leaves in blocked CKA is then 0.02 or so, and beyond it soon reaches 1.
+FAR = 0.1
 ROUNDING = 1e-6  # what is left of a float32 product when a difference of sums is 0
 
 
@@ -40,7 +43,7 @@ def hsic_blocked(t: Terms) -> Tensor:
     is 0 for independent x and y, however much the frames of one utterance resemble each other.
     Where all utterances are of one length the origin cancels; else it leaves a trace that falls
     with the square of its distance from the mean and with the number of utterances, so it should
-    be near the mean, as the one that `accumulate` takes is.
+    be near the mean, as the one that `accumulate` takes is; `blocked_cka` refuses one that is not.
     """
     _, n, n2, n3, n4 = t.powers
     pairs = t.cc - t.within
@@ -75,10 +78,17 @@ def blocked_cka(pair: PairMoments) -> float:
     """CKA without products of frames of one utterance; may be below 0.
 
     Raises:
-        Undefined: fewer than 4 utterances, or a layer whose own HSIC is not positive.
+        Undefined: fewer than 4 utterances, an origin too far from the mean for as many, or a layer
+            whose own HSIC is not positive.
     """
     if pair.n_utterances < 4:
         raise Undefined(f"needs 4 utterances, has {pair.n_utterances}")
+    for layer in () if pair.equal_lengths else (pair.x, pair.y):
+        if layer.distance**2 > FAR * pair.n_utterances:
+            raise Undefined(
+                f"the sums are about an origin {layer.distance:.3g} spreads from the mean of "
+                f"{layer.name}: too far for {pair.n_utterances} utterances of different lengths"
+            )
     return _normalised(pair, hsic_blocked)
 
 
