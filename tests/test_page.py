@@ -106,6 +106,15 @@ def test_every_side_of_a_trajectory_can_be_looked_at():
     assert views["run:cnn-seed-0"]["name"] == "the last checkpoint of cnn-seed-0"
 
 
+def test_a_measure_that_has_no_value_is_not_shown_first():
+    result = comparison()
+    names = result.columns["measure"]
+    values = [np.nan if name == names[0] else 0.5 for name in names]
+    view = view_of(SimilarityResult(result.columns | {"value": values}, result.provenance))
+    first, *others = dict.fromkeys(names)
+    assert list(view["measures"]) == [*others, first]
+
+
 def test_results_are_subjects_under_their_names():
     shown = explorer({"a": comparison(), "b": followed()})
     names = [one["name"] for one in shown["subjects"]]

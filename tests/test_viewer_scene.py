@@ -36,6 +36,15 @@ def test_an_empty_page_says_what_to_do(shelf):
     assert "Choose a result" in scene(shelf).wrong()
 
 
+def test_a_measure_without_any_value_is_not_the_one_that_is_shown_first(tmp_path):
+    one = comparison()
+    values = [math.nan if m == "blocked_cka" else 0.5 for m in one.columns["measure"]]
+    bare = SimilarityResult(one.columns | {"value": values}, one.provenance)
+    shelf = Shelf.of([bare.save(tmp_path / "bare")])
+    assert scene(shelf, a="./bare").view.measure == "svcca"
+    assert scene(shelf, a="./bare", measure="blocked_cka").heatmaps()
+
+
 def test_the_first_measure_is_the_one_that_frames_do_not_inflate(shelf):
     assert scene(shelf, a="./one").view.measure == "blocked_cka"
     assert scene(shelf, a="./one", measure="svcca").view.measure == "svcca"

@@ -135,7 +135,9 @@ def _view(rows: pandas.DataFrame, words: _Words) -> dict[str, Any]:
     at = np.stack([runs, clock.index.get_indexer(rows["step"]), flat])
     shape = (len(labels), len(clock), len(pairs))
     measures = {}
-    for measure in rows["measure"].unique():
+    # the first is shown first, so one that has no value at all comes later
+    known = rows["measure"][np.isfinite(rows["value"])]
+    for measure in dict.fromkeys([*known, *rows["measure"]]):
         mask = (rows["measure"] == measure).to_numpy()
         measures[measure] = _columns(rows[mask], tuple(at[:, mask]), shape)
     complete = len(pairs) == len(x) * len(y) and (np.diff(pairs) == 1).all()
