@@ -113,7 +113,7 @@ class _Page:
         offered = {"choices": self.shelf.addresses, "value": "", "allow_custom_value": True}
         gradio.HTML("<h2>How alike are the layers of speech models?</h2>")
         with gradio.Row():
-            info = "a folder, or a name on the Hub: me/name, me/name@revision, me/name:key"
+            info = "a folder, or a name on the Hub: me/name, me/name@revision, me/name:KEY"
             self.a = gradio.Dropdown(label="Result a", info=info, **_WIDE, **offered)
             info = "another one, to be seen beside it"
             self.b = gradio.Dropdown(label="Result b", info=info, **_WIDE, **offered)
@@ -160,7 +160,7 @@ class _Page:
                 self.save = gradio.Button("Download CSV", scale=0)
             self.counted = gradio.HTML()
             self.table = gradio.Dataframe(interactive=False)
-        with gradio.Tab("Where it is from"):
+        with gradio.Tab("Where it comes from"):
             self.origin = gradio.HTML()
         with gradio.Tab("Link"):
             self.link = gradio.Textbox(label="This view", interactive=False)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas
 
 _SHOWN = 5  # layer pairs that differ most, in the text
+_DIGITS = 9  # in which values of one pair in both orders agree
 _VISIBLE = 0.0005  # with three decimals
 _MAX_NAME, _MAX_WHERE, _MAX_LISTED = 60, 40, 8
 _VALUES = ("value_a", "value_b", "difference")
@@ -87,10 +88,19 @@ class Contrast:
     def __repr__(self) -> str:
         return f"Contrast({self.a} / {self.b}; {len(self.columns['measure'])} values)"
 
+    def _unordered(self, i: int) -> tuple:
+        """What a row shares with that of the same layers in the other order, if it is alike."""
+        layers = frozenset(self.columns[name][i] for name in PAIR[1:])
+        values = (round(self.columns[name][i], _DIGITS) for name in _VALUES)
+        others = (self.columns[n][i] for n in self.columns if n not in (*PAIR[1:], *_VALUES))
+        return (layers, *values, *others)
+
     def _largest(self) -> list[list[str]]:
         """Of the rows whose difference can be seen, those that differ most, below their names."""
         size = np.abs(np.array(self.columns["difference"], dtype=np.float64))
-        order = [i for i in np.argsort(-size, kind="stable") if size[i] >= _VISIBLE][:_SHOWN]
+        visible = [i for i in np.argsort(-size, kind="stable") if size[i] >= _VISIBLE]
+        # of a model with itself, a pair is there in both orders
+        order = list({self._unordered(i): i for i in reversed(visible)}.values())[::-1][:_SHOWN]
         names = [name for name in self.columns if name not in _VALUES]
         lines = [
             [
@@ -214,7 +224,7 @@ def _number(value: float) -> str:
 
 def _title(result: SimilarityResult) -> str:
     heard = ", ".join(filter(None, (result.probe_name(), result.counts())))
-    names = dict.fromkeys(shortened(result.model_name(side), _MAX_NAME) for side in "xy")
+    names = [shortened(name, _MAX_NAME) for name in result.model_names()]
     return f"{' vs '.join(names)}; {heard}"
 
 
@@ -225,7 +235,7 @@ def _alone(a: SimilarityResult, b: SimilarityResult) -> list[str]:
         for mine, others, name in ((a, b, "a"), (b, a, "b")):
             there = set(getattr(others, of))
             if only := [one for one in getattr(mine, of) if one not in there]:
-                told.append(f"{words} in {name}: {_listed(only)}")
+                told.append(f"{words} in {name} only: {_listed(only)}")
     return told
 
 

@@ -47,7 +47,7 @@ class Earlier:
     def of(cls, about: SimilarityResult | Moments, *, published: str | None = None) -> Earlier:
         """What there is to know of a result with its sums, or of these alone.
 
-        `published` is its NAME@COMMIT#KEY on the Hub.
+        `published` is its NAME@COMMIT:KEY on the Hub.
 
         Raises:
             ValueError: it has no sums, or they lack already what a common origin keeps.

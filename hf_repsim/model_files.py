@@ -67,6 +67,7 @@ class ModelFiles:
     name: str
     folder: Path
     commit: str | None  # of the Hub; None for a folder
+    asked: str | None = None  # the revision that was asked for
 
     @classmethod
     def locate(cls, name: str | os.PathLike, revision: str | None = None) -> ModelFiles:
@@ -93,7 +94,7 @@ class ModelFiles:
                 path = hf_hub_download(name, "config.json", revision=wanted or revision)
         except errors.RemoteEntryNotFoundError as error:
             raise _missing(name, "config.json") from error
-        return cls(name, Path(path).parent, Path(path).parent.name)
+        return cls(name, Path(path).parent, Path(path).parent.name, wanted or revision)
 
     def first(self, *names: str, fetch: bool = True) -> str:
         """Return the first of these files that the model has; on the Hub, fetch it.

@@ -182,7 +182,7 @@ def _refuse_several(result: SimilarityResult) -> None:
 
 def _limits(matrices: Sequence[np.ndarray]) -> tuple[float, float]:
     values = np.concatenate([matrix[np.isfinite(matrix)] for matrix in matrices])
-    return min(0.0, *values), max(1.0, *values)
+    return min((0.0, *values)), max((1.0, *values))
 
 
 def _title(result: SimilarityResult) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from hf_repsim.table import printable
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_RESULT = re.compile(r"\w[\w.-]*/\w[\w.-]*@[0-9a-f]{40}#\d{8}_[0-9a-f]{8}", re.ASCII)
+_RESULT = re.compile(r"\w[\w.-]*/\w[\w.-]*@[0-9a-f]{40}:\d{8}_[0-9a-f]{8}", re.ASCII)
 _PROGRAM = "hf-repsim"
 _LINE = 88
 # what a shell would not take for a part of a word: a command of a stranger may hold anything
@@ -20,18 +20,24 @@ _NOT_PLAIN = re.compile(r"[;&|<>`$\\\n]")
 def commands(provenance: Mapping[str, Any], measures: Sequence[str]) -> list[str]:
     """Commands that make such a result; none where the provenance does not tell.
 
-    Words are quoted for a shell, and no name can pass for an option. A command that the provenance
-    itself names is taken if it is one of this program and nothing else.
+    Of a result that was put together, those of its parts, and the one that merges them. Words are
+    quoted for a shell, and no name can pass for an option. A command that the provenance itself
+    names is taken if it is one of this program and nothing else.
     """
     given = provenance.get("command")
     if isinstance(given, str) and (command := _plain(given)):
         return [command]
     parts = provenance.get("parts")
-    if isinstance(parts, list):
-        found = [_command(part, measures) for part in parts if isinstance(part, Mapping)]
-    else:
-        found = [_command(provenance, measures)]
-    return list(dict.fromkeys(filter(None, found)))
+    told = [provenance] if not isinstance(parts, list) else parts
+    made = [_words(_mapping(part), measures) for part in told]
+    found = list(dict.fromkeys(tuple(map(printable, words)) for words in made if words))
+    if len(found) < 2:
+        return [_line([*words, "-o", "result"]) for words in found]
+    outputs = [f"part-{i + 1}" for i in range(len(found))]
+    lines = [_line([*words, "-o", to]) for words, to in zip(found, outputs, strict=True)]
+    # one that cannot be told could not be merged
+    merged = [_line(["merge", *outputs, "-o", "result"])] if all(made) else []
+    return [*lines, *merged]
 
 
 def _plain(command: str) -> str:
@@ -40,7 +46,12 @@ def _plain(command: str) -> str:
     return printable(" ".join(command.split())) if is_ours else ""
 
 
-def _command(told: Mapping[str, Any], measures: Sequence[str]) -> str:
+def _line(words: Sequence[str]) -> str:
+    return _folded([_PROGRAM, *map(shlex.quote, words)])
+
+
+def _words(told: Mapping[str, Any], measures: Sequence[str]) -> list[str]:
+    """A command without where its result goes; empty where the provenance does not tell."""
     models = _mapping(told.get("models"))
     pairs, probe = told.get("pairs"), _mapping(told.get("probe"))
     is_matrix = pairs == "between_models"
@@ -48,7 +59,7 @@ def _command(told: Mapping[str, Any], measures: Sequence[str]) -> str:
     names = [_at(side.get("name"), side.get("revision")) for side in sides]
     was_in_python = probe.get("kind") == "in hand" or not isinstance(pairs, str | None)
     if was_in_python or not names or not all(names):
-        return ""
+        return []
     if "run" in told:
         words = ["trajectory", sides[0]["name"], *_probe(probe)]
         words += _many("against", told.get("against"))
@@ -64,8 +75,7 @@ def _command(told: Mapping[str, Any], measures: Sequence[str]) -> str:
         precision = sides[0].get("precision")
         words += _one("precision", precision if precision != "fp32" else None)
         words += _one("about", _published(told.get("about")))
-    words += [*_many("measure", measures), "-o", "result"]
-    return _folded([_PROGRAM, *(shlex.quote(printable(word)) for word in words)])
+    return words + _many("measure", measures)
 
 
 def _at(name: object, revision: object) -> str:

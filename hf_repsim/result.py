@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from hf_repsim.schema import (
     column_kind,
     plain_columns,
 )
-from hf_repsim.table import json_value, printable, text_table
+from hf_repsim.table import json_value, printable, shortened, text_table
 
 if TYPE_CHECKING:
     import datasets
@@ -37,6 +38,8 @@ __all__ = [
     "by_measure",
     "check_schema_version",
 ]
+
+_HASH = re.compile("(?:sha256:)?([0-9a-f]{8})[0-9a-f]{32,56}")  # of a commit, or of weights
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -171,17 +174,29 @@ class SimilarityResult:
     def model_name(self, side: str) -> str:
         """The name of model ``x`` or ``y`` as it was given; ``x`` or ``y`` where none is known.
 
-        Of labelled models, which are one side, all labels.
+        Of labelled models, which are one side, all labels. Of one model at two revisions, each has
+        what was asked for behind it, else its commit.
         """
         if "model_x" in self.columns and "model_y" in self.columns:
             labels = dict.fromkeys([*self.columns["model_x"], *self.columns["model_y"]])
             return printable(", ".join(map(str, labels)))
-        return printable(str(self.models.get(side, {}).get("name") or side))
+        mine, other = (self.models.get(one, {}) for one in (side, "yx"["xy".index(side)]))
+        name = printable(str(mine.get("name") or side))
+        revisions = [one.get("revision") for one in (mine, other)]
+        is_apart = mine.get("name") != other.get("name") or revisions[0] == revisions[1]
+        if is_apart or not all(isinstance(one, str) for one in revisions):
+            return name
+        asked = _mapping(self.provenance.get("asked"))
+        at = asked.get(side) if asked else revisions[0]
+        return f"{name}@{_shown(at)}" if isinstance(at, str) else name
+
+    def model_names(self) -> list[str]:
+        """The names of both models, or of the one that is on both sides."""
+        return list(dict.fromkeys(self.model_name(side) for side in "xy"))
 
     def subject(self) -> str:
-        """What was compared, in words: X vs Y, or the labels of several models."""
-        x, y = (self.model_name(side) for side in "xy")
-        return x if x == y and "model_x" in self.columns else f"{x} vs {y}"
+        """What was compared, in words: X vs Y, one model, or the labels of several."""
+        return " vs ".join(self.model_names())
 
     def probe_name(self) -> str:
         """The probe as DATASET:CONFIG:SPLIT, leaving out what is not known."""
@@ -261,6 +276,11 @@ def by_measure(
     return {
         name: [table[name][i] if name in table else None for table, i in rows] for name in names
     }
+
+
+def _shown(revision: str) -> str:
+    found = _HASH.fullmatch(revision)
+    return found[1] if found else shortened(revision)
 
 
 def _mapping(value: object) -> Mapping:

@@ -255,13 +255,14 @@ class Session:
     def _provenance(self, hearing: Hearing) -> dict[str, Any]:
         grid = hearing.grid
         models = by_side(hearing.models, self.labels)
-        asked = ("pairs", "layers", "frames_per_utterance")
+        options = ("pairs", "layers", "frames_per_utterance")
         return {
             "models": {side: model.provenance() for side, model in models.items()},
+            "asked": {side: model.asked for side, model in models.items() if model.asked},
             "probe": self.probe.provenance() | hearing.heard.summary(),
             "too_short": dict(sorted(hearing.too_short.items())),
             "clock": {"hop_ms": 1000 * grid.hop_seconds, "offset_ms": 1000 * grid.offset_seconds},
-            **{name: getattr(self.options, name) for name in asked},
+            **{name: getattr(self.options, name) for name in options},
             **({"about": self._earlier.told} if self._earlier else {}),
             "plan": self.plan.summary(),
             "device": str(self.accelerator.device),

@@ -39,6 +39,7 @@ class SpeechModel:
     family: Family = field(repr=False)
     architecture: str = ""  # class that the checkpoint was loaded with
     padding_exact: bool | None = None  # None: not tried yet; only some families ever try
+    asked: str | None = None  # the Hub's revision that was asked for, as a branch
     precision: str = "fp32"  # one of PRECISIONS; in half precision the forward pass is autocast
 
     @property
@@ -122,8 +123,7 @@ def load_model(
         revision: A branch, tag or commit on the Hub.
         device: Where the model goes, and its states come from.
         precision: Of the forward pass: "fp32"; "bf16" or "fp16", by autocast; "fp64".
-        loading: ``trust_remote_code`` and ``allow_pickle``; errors too are as for
-            :func:`find_checkpoint`.
+        loading: ``trust_remote_code``, ``allow_pickle``; errors too are :func:`find_checkpoint`'s.
 
     Raises:
         ValueError: Also if a weight is missing, or for an unknown precision.
@@ -139,6 +139,7 @@ def load_model(
     return SpeechModel(
         name=checkpoint.files.name,
         revision=checkpoint.revision(),
+        asked=checkpoint.files.asked,
         model_type=checkpoint.config.model_type,
         whole=whole,
         anatomy=anatomy,

@@ -198,7 +198,7 @@ def _card(result: SimilarityResult, tiles: list[str]) -> str:
     template = files("hf_repsim") / "templates" / "result_card.md"
     return template.read_text("utf-8").format(
         table=TABLE,
-        models=" and ".join(dict.fromkeys(code(result.model_name(side)) for side in "xy")),
+        models=" and ".join(map(code, result.model_names())),
         probe=code(result.probe_name()),
         counts=result.counts() or "of unknown size",
         measures=", ".join(map(code, result.measures)) or "none",

@@ -134,7 +134,7 @@ def ends(result: SimilarityResult, measure: str | None = None) -> Figure:
             (panels.key(color=_ENDS["logits"]), "logits"),
             (panels.key(linestyle="--"), "untrained"),
         ],
-        title=panels.title(result, "Each layer with what goes in and what comes out"),
+        title=panels.title(result, "Each layer with the input and the output"),
         caption=panels.caption(result, cast, said, measure=measure),
     )
 

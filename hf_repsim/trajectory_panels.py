@@ -70,7 +70,8 @@ class Cast:
         found = {encoder: [run.seed for run in runs] for encoder, runs in self.runs.items()}
         words = {e: ", ".join(map(str, seeds)) for e, seeds in found.items()}
         if len(set(words.values())) == 1:
-            return f"Seeds {next(iter(words.values()))}."
+            seeds = next(iter(words.values()))
+            return f"Seed{'s' * (',' in seeds)} {seeds}."
         return f"Seeds: {'; '.join(f'{encoder_label(e)} {text}' for e, text in words.items())}."
 
 

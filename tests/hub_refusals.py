@@ -44,6 +44,7 @@ def refusals():
         "gated": attempt(load_from_hub, "tester/gated", token="hf_other_write"),
         "revision": attempt(load_from_hub, f"{name}@v9"),
         "two revisions": attempt(load_from_hub, f"{name}@v9", revision="v8"),
+        "two keys": attempt(load_from_hub, f"{name}:{key}", key="20261122_00000000"),
         "key": attempt(load_from_hub, name, key="20261122_00000000"),
         "no key": attempt(load_from_hub, name, key="../../x"),
         "name": attempt(load_from_hub, "a/b/c"),

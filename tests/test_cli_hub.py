@@ -43,7 +43,7 @@ def done(folder, tmp_path_factory):
         "push": ["push", str(folder), "acme/it", "--public", "--tag", "phonetics", "--no-sums"],
         "again": ["push", str(folder), "acme/it", "--no-sums"],
         "show": ["show", "acme/it", "--measure", "svcca"],
-        "by key": ["show", "acme/it@main", "--result", KEY, "--json"],
+        "by key": ["show", f"acme/it@main:{KEY}", "--json"],
         "contents": ["show", "acme/it", "--list"],
         "list": ["list", "--model", "org/one"],
         "as json": ["list", "--author", "acme", "--json"],
@@ -109,9 +109,7 @@ def test_several_folders_are_shown_one_after_the_other(folder, tmp_path):
 
 
 def test_wrong_use_of_show_is_said(folder):
-    assert "leave out '20261122_aaaaaaaa'" in run(
-        "show", folder, "--result", "20261122_aaaaaaaa", status=1
-    ).stderr  # fmt: skip
+    assert "leave out 'v1'" in run("show", folder, "--revision", "v1", status=1).stderr
     listed = run("show", folder, "--list", status=2)
     assert "which holds one result; leave out --list" in listed.stderr
     assert "this result has: linear_cka" in run("show", folder, "--measure", "cca", status=1).stderr

@@ -75,7 +75,10 @@ def test_sums_that_were_not_kept_are_asked_for(folder, tmp_path):
     bare = replace(SimilarityResult.load(folder), moments=None).save(tmp_path / "bare")
     done = run("score", bare, "--measure", "cca", status=1)
     assert "bare has no sums, which measures are computed from: they were not kept" in done.stderr
-    assert "hf-repsim compare org/one org/two --probe org/speech:test" in done.stderr
+    assert (
+        "have to hear again: hf-repsim compare org/one org/two --probe org/speech::test -o"
+        in done.stderr
+    )
 
 
 def test_a_score_without_a_value_fails_and_says_so(tmp_path):
@@ -188,16 +191,16 @@ def run(*words, status=0):
 a, b, out = sys.argv[1:]
 bare = push_result(a, "tester/both", sums=False).key
 full = push_result(b, "tester/both").key
-assert run("score", "tester/both", "--measure", "cca", "--result", full).stdout[:4] == "cca "
-refused = run("score", f"tester/both#{bare}", "--measure", "cca", status=1).stderr
-assert f"tester/both#{bare} has no sums" in refused, refused
-assert run("merge", f"tester/both#{full}", a, "-o", out).stdout.startswith("linear_cka")
-assert "its split: a in a, b in b" in run("contrast", a, f"tester/both#{full}").stdout
+assert run("score", f"tester/both:{full}", "--measure", "cca").stdout[:4] == "cca "
+refused = run("score", f"tester/both:{bare}", "--measure", "cca", status=1).stderr
+assert f"tester/both:{bare} has no sums" in refused, refused
+assert run("merge", f"tester/both:{full}", a, "-o", out).stdout.startswith("linear_cka")
+assert "its split: a in a, b in b" in run("contrast", a, f"tester/both:{full}").stdout
 
 from huggingface_hub import HfApi
 from hf_repsim.cli.results import earlier
 commit = HfApi().dataset_info("tester/both").sha
-assert earlier(f"tester/both#{full}").told["published"] == f"tester/both@{commit}#{full}"
+assert earlier(f"tester/both:{full}").told["published"] == f"tester/both@{commit}:{full}"
 """
     with LocalHub(tmp_path / "hub") as hub:
         hub.run(code, *map(str, halves), str(tmp_path / "all"))

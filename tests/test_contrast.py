@@ -53,7 +53,7 @@ def test_values_meet_by_the_names_of_layers_whatever_their_order():
     found = contrast(a, b)
     assert found.columns["layer_x"] == ["a", "c"]
     assert found.columns["difference"] == pytest.approx([0.1, -0.1])
-    assert found.alone == ["layers of x in a: b"]
+    assert found.alone == ["layers of x in a only: b"]
 
 
 def test_each_measure_is_told_by_its_largest_and_mean_difference_and_its_order():
@@ -77,7 +77,7 @@ def test_measures_can_be_chosen_and_those_of_one_alone_are_named():
     a, b = heard(ALL), heard(ALL, [*MEASURES[1:], "svcca"])
     found = contrast(a, b, measures=["cca"])
     assert set(found.columns["measure"]) == {"cca"}
-    assert found.alone == ["measures in a: blocked_cka", "measures in b: svcca"]
+    assert found.alone == ["measures in a only: blocked_cka", "measures in b only: svcca"]
     with pytest.raises(
         ValueError, match=r"measure 'svcca' is not in both .* have: linear_cka, cca"
     ):
@@ -144,6 +144,16 @@ def test_it_comes_as_text_json_and_pandas(tmp_path):
     assert "differing most:\nmeasure" in text
     assert len(text.split("differing most:")[1].splitlines()) == 2 + 5
     assert "27 values" in repr(found)
+
+
+def test_a_pair_of_one_model_is_listed_once_not_in_both_orders():
+    layers = ["a", "b"] * 2
+    columns = {"measure": ["m"] * 4, "layer_x": sorted(layers), "layer_y": layers}
+    a, b = (SimilarityResult(columns | {"value": [1.0, v, v, 1.0]}, {}) for v in (0.25, 0.5))
+    listed = contrast(a, b).text().split("differing most:")[1].splitlines()
+    assert listed[2:] == ["m        a        b        0.250  0.500  +0.250"]
+    other = SimilarityResult(columns | {"value": [1.0, 0.5, 0.6, 1.0]}, {})
+    assert len(contrast(a, other).text().split("differing most:")[1].splitlines()) == 2 + 2
 
 
 def test_names_from_strangers_do_not_reach_the_terminal_as_they_are():

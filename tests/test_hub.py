@@ -153,9 +153,10 @@ def test_of_two_who_push_at_the_same_time_both_results_are_there(story):
         ("gated", "PermissionError: tester/gated is gated: ask for access at .*, then log in"),
         ("revision", "FileNotFoundError: tester/open has no revision 'v9'; give a branch, tag"),
         ("two revisions", "ValueError: two revisions came for tester/open: 'v9' and 'v8'"),
+        ("two keys", "ValueError: two keys came for tester/open: '2.*' and '20261122_00000000'"),
         ("key", "FileNotFoundError: tester/open has no result '20261122_00000000'; .*: 20261122_"),
         ("no key", "ValueError: '../../x' cannot be a key; a result is called 20261122_"),
-        ("name", "ValueError: 'a/b/c' cannot be a name on the Hub, which is USER/NAME or"),
+        ("name", "ValueError: 'a/b/c' cannot be a name on the Hub, which is USER/NAME, USER"),
         (
             "broken",
             "ValueError: tester/broken: results/.*/similarity.parquet is not readable as par",

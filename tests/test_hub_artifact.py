@@ -15,6 +15,7 @@ from trajectories import experiment
 
 from hf_repsim.hub import artifact
 from hf_repsim.hub.artifact import KEY, Artifact, result_key
+from hf_repsim.result import SimilarityResult
 from hf_repsim.storage import load_result, load_tiles, save_moments, save_result
 from hf_repsim.tiles import read_moments
 
@@ -83,6 +84,14 @@ def test_what_is_published_is_the_result_its_sums_a_picture_per_measure_and_a_pa
     assert staged.files["svcca.png"].read_bytes().startswith(b"\x89PNG")
     assert "svcca" in staged.files["report.html"].read_text("utf-8")
     assert staged.key == result_key(a_result()) and staged.notes == ()
+
+
+def test_a_measure_without_any_value_is_published_without_a_picture(tmp_path):
+    result = a_result()
+    values = [math.nan if m == "svcca" else 0.5 for m in result.columns["measure"]]
+    bare = SimilarityResult(result.columns | {"value": values}, result.provenance)
+    staged = stage(bare, tmp_path / "staged")
+    assert sorted(staged.files) == sorted({*FILES} - {"svcca.png"})
 
 
 def test_nothing_of_this_machine_is_published_and_the_original_stays(saved, tmp_path):

@@ -16,8 +16,9 @@ from test_package import ROOT
 
 from hf_repsim.hub.artifact import result_key
 from hf_repsim.hub.card import Entry, entries_of, models_of, newest_first, updated_card
-from hf_repsim.hub.words import card_text
+from hf_repsim.hub.words import _CAPTIONS, card_text
 from hf_repsim.result import COLUMN_MEANINGS
+from hf_repsim.trajectory_plot import TRAJECTORY_FIGURES
 
 LATER = f"{DAY}T11:30:00+00:00"
 
@@ -49,11 +50,27 @@ def test_a_card_says_what_was_found_shows_it_and_how_to_load_it():
         'load_dataset("me/it", split="latest")',
         'load_from_hub("me/it", key="20261122_',
         "hf-repsim compare org/one@0123456789abcdef0123456789abcdef01234567",
-        "`svcca`: Raghu et al. 2017.",
+        "- `svcca`: Raghu et al. 2017\n",
+        "hf-repsim show me/it:20261122_",
     ):
         assert line in card
-    assert "moments=True" not in card
-    assert "moments=True" in card_of(a_result(), names=("moments.safetensors",))
+    assert "moments=True" not in card and "hf-repsim score" not in card
+    with_sums = card_of(a_result(), names=("moments.safetensors",))
+    assert "moments=True" in with_sums and "hf-repsim score me/it:20261122_" in with_sums
+    assert "newest of" not in card
+    assert "the newest of 2 results" in card_of(a_result(), a_result("org/three"))
+
+
+def test_all_pictures_but_the_first_are_folded_those_that_say_most_first():
+    names = ("error.png", "svcca.png", "convergence.png", "linear_cka.png")
+    text = html(card_of(a_result(), names=names))
+    shown = ["".join(one) for one in re.findall(r"/([a-z_]+)\.png|(</?details>)", text)]
+    assert shown == ["linear_cka", "<details>", "svcca", "convergence", "error", "</details>"]
+    assert "<summary>3 more pictures</summary>" in text
+
+
+def test_every_figure_of_a_trajectory_has_a_caption():
+    assert set(_CAPTIONS) == set(TRAJECTORY_FIGURES)
 
 
 def test_every_column_is_described_in_the_same_words_everywhere():
@@ -94,7 +111,7 @@ def test_of_one_day_the_result_created_later_is_the_newest():
 def test_models_are_tags_that_can_be_searched_for():
     result = a_result("openai/whisper-tiny", "my model")
     tags = metadata(card_of(result, tags=["phonetics"]))["tags"]
-    assert tags[:3] == ["hf-repsim", "speech", "representation similarity"]
+    assert tags[:3] == ["hf-repsim", "speech", "representation-similarity"]
     assert tags[3:] == ["phonetics", "hf-repsim:openai/whisper-tiny"]
     assert models_of([*tags, "hf-repsim:<b>", "other:a/b"]) == ["openai/whisper-tiny"]
 
@@ -189,7 +206,7 @@ def test_no_name_does_harm(name):
     assert all(address.startswith(allowed) for address in addresses if address)
     assert not [child for child in inside if child.type == "html_inline"]
     assert [t.content.strip()[:14] for t in tokens if t.type == "html_block"] == [
-        "<!-- hf-repsim", "<!-- hf-repsim"
+        "<!-- hf-repsim", "<details>\n<sum", "</details>", "<!-- hf-repsim"
     ]  # fmt: skip
     assert [t.type for t in tokens if t.tag == "h1"] == ["heading_open", "heading_close"]
     assert card_of(result, old=card, names=names) == card

@@ -41,7 +41,8 @@ def answer(act, name):
         if act == "check":
             return [list(check_model(name)), held(name)]
         model = load_model(name)
-        return [model.name, model.revision, float(model.module.encoder.layer_norm.weight[0])]
+        weight = float(model.module.encoder.layer_norm.weight[0])
+        return [model.name, model.revision, weight, model.asked]
     except (ValueError, OSError) as error:
         return f"{type(error).__name__}: {error}"
 def held(name):
@@ -100,9 +101,9 @@ def test_checking_a_model_downloads_no_weights(answers):
 
 def test_a_revision_is_what_is_loaded_and_its_commit_is_recorded(hub, answers):
     first, second = hub.commits
-    assert answers["load tester/speech"] == ["tester/speech", second, 2.0]
-    assert answers["load tester/speech@v1"] == ["tester/speech", first, 1.0]
-    assert answers[f"load tester/speech@{first}"] == ["tester/speech", first, 1.0]
+    assert answers["load tester/speech"] == ["tester/speech", second, 2.0, None]
+    assert answers["load tester/speech@v1"] == ["tester/speech", first, 1.0, "v1"]
+    assert answers[f"load tester/speech@{first}"] == ["tester/speech", first, 1.0, first]
 
 
 def test_weights_in_several_files_are_fetched(answers):

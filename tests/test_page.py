@@ -106,8 +106,19 @@ def test_every_side_of_a_trajectory_can_be_looked_at():
     assert views["run:cnn-seed-0"]["name"] == "the last checkpoint of cnn-seed-0"
 
 
+def test_a_measure_that_has_no_value_is_not_shown_first():
+    result = comparison()
+    names = result.columns["measure"]
+    values = [np.nan if name == names[0] else 0.5 for name in names]
+    view = view_of(SimilarityResult(result.columns | {"value": values}, result.provenance))
+    first, *others = dict.fromkeys(names)
+    assert list(view["measures"]) == [*others, first]
+
+
 def test_results_are_subjects_under_their_names():
-    names = [one["name"] for one in explorer({"a": comparison(), "b": followed()})["subjects"]]
+    shown = explorer({"a": comparison(), "b": followed()})
+    names = [one["name"] for one in shown["subjects"]]
+    assert (shown["beside"], explorer({"b": followed()})["beside"]) == (1, -1)
     assert names == ["a", "b: cnn", "b: lstm"]
 
 
@@ -259,7 +270,7 @@ def test_the_command_writes_a_page_into_the_folder_or_to_a_file(tmp_path):
     one = comparison().save(tmp_path / "a" / "result")
     other = followed().save(tmp_path / "b" / "result")
     assert run("report", one).stdout.strip() == str(one / "report.html")
-    assert "org/first vs org/second" in (one / "report.html").read_text()
+    assert "Layer similarities of org/first and org/second" in (one / "report.html").read_text()
     file = tmp_path / "both.html"
     assert run("report", one, other, "-o", file, "--title", "Two").stdout.strip() == str(file)
     written = file.read_text()

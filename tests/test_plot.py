@@ -110,6 +110,12 @@ def test_refused_pairs_are_hatched_and_pairs_not_asked_for_are_blank():
     assert "Hatched: no value." in [t.get_text() for t in figure.texts]
 
 
+def test_a_measure_that_is_refused_for_all_pairs_is_drawn_without_values():
+    columns = {"measure": ["cka"] * 2, "layer_x": ["a", "b"], "layer_y": ["c", "c"]}
+    figure = heatmap(SimilarityResult(columns | {"value": [math.nan] * 2}, {}))
+    assert figure.axes[-1].get_ylim() == (0, 1)
+
+
 def test_at_most_three_notes_are_written_out():
     result = a_result(["a"], [str(i) for i in range(6)])
     noted = SimilarityResult(result.columns | {"note": [f"n{i}" for i in range(6)]}, {})

@@ -189,7 +189,7 @@ def test_the_hub_reads_rates_of_this_step_in_per_cent_and_on_what_they_were_meas
     heard = ("digits.parquet, what was held out", "train")
     assert found == {"wer": (50.0, *heard), "cer": (50.0, *heard)}
     assert (data.library_name, data.language, data.model_name) == ("transformers", "en", "cnn")
-    assert data.tags == ["ctc", "hf_repsim", "cnn", "mine"]
+    assert data.tags == ["ctc", "hf-repsim", "cnn", "mine"]
     assert data.datasets is None and data.license is None
 
 

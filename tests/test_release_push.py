@@ -111,7 +111,7 @@ def test_what_is_pushed_again_unchanged_makes_no_commit(told):
 def test_the_card_names_the_model_its_data_errors_and_terms(told):
     data = ModelCard(told["card"]).data
     assert (data.license, data.language, data.model_name) == ("mit", "en", "cnn")
-    assert data.tags == ["ctc", "hf_repsim", "cnn", "digits"]
+    assert data.tags == ["ctc", "hf-repsim", "cnn", "digits"]
     assert [e.metric_type for e in data.eval_results] == ["wer", "cer"]
     assert 'pipeline("automatic-speech-recognition", model="tester/cnn"' in told["card"]
 

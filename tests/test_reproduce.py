@@ -36,7 +36,7 @@ def test_a_comparison_is_the_command_with_its_models_audio_and_measures():
     assert told["frames_per_utterance"] == 7
 
 
-WHERE = f"me/one-two@{COMMIT}#20261122_1a2b3c4d"
+WHERE = f"me/one-two@{COMMIT}:20261122_1a2b3c4d"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ WHERE = f"me/one-two@{COMMIT}#20261122_1a2b3c4d"
         ({"published": WHERE, "dataset": "org/speech"}, WHERE),
         ({"dataset": "org/speech", "created": "2026-11-22"}, None),  # a folder of somebody
         ({"published": "/home/me/one"}, None),
-        ({"published": f"me/one-two@main#{'1' * 8}_1a2b3c4d"}, None),
+        ({"published": f"me/one-two@main:{'1' * 8}_1a2b3c4d"}, None),
         ({"published": f"{WHERE}; rm -rf ~"}, None),
         ("me/one-two", None),
     ],
@@ -66,10 +66,15 @@ def test_a_trajectory_is_followed_again():
     assert told["against"] == ("final", "self")
 
 
-def test_results_that_were_put_together_are_a_command_each():
+def test_results_that_were_put_together_are_a_command_each_and_one_that_merges_them():
     parts = [a_result("org/one", other).provenance for other in ("a/b", "a/c", "a/c")]
-    found = commands({"parts": [*parts, None]}, ["cca"])
+    *found, merged = commands({"parts": parts}, ["cca"])
     assert [parsed(command)["y"] for command in found] == [f"a/b@{COMMIT}", f"a/c@{COMMIT}"]
+    assert [str(parsed(command)["output"]) for command in found] == ["part-1", "part-2"]
+    assert merged == "hf-repsim merge part-1 part-2 -o result"
+    assert [parsed(one)["y"] for one in commands({"parts": [*parts, None]}, [])] == [
+        f"a/b@{COMMIT}", f"a/c@{COMMIT}"
+    ]  # fmt: skip
 
 
 def test_lines_are_short_and_a_shell_reads_them_as_one():

@@ -170,6 +170,23 @@ def test_a_plain_file_is_not_called_after_the_split_that_datasets_makes_of_it():
     assert SimilarityResult(a_result().columns, {"probe": probe}).probe_name() == "eval.parquet"
 
 
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        (None, ["me/cnn@aaaaaaaa", "me/cnn@bbbbbbbb"]),
+        ({"x": "step-0"}, ["me/cnn@step-0", "me/cnn"]),
+        ({"x": "a" * 40, "y": "v\n2"}, ["me/cnn@aaaaaaaa", "me/cnn@v?2"]),
+    ],
+)
+def test_one_model_at_two_revisions_is_told_apart_by_them(asked, names):
+    models = {side: {"name": "me/cnn", "revision": c * 40} for side, c in (("x", "a"), ("y", "b"))}
+    told = {"models": models} | ({"asked": asked} if asked else {})
+    result = SimilarityResult(a_result().columns, told)
+    assert result.model_names() == names
+    models["y"] = models["x"]
+    assert result.model_names() == ["me/cnn"]
+
+
 def test_strange_provenance_is_survived():
     result = SimilarityResult(a_result().columns, {"models": ["?"], "probe": 3})
     assert "x vs y" in repr(result)

@@ -218,10 +218,10 @@ def test_models_of_one_name_are_told_apart_by_owner_or_revision():
     def first(x, y):
         return summarise(grid(falling(), models={"x": x, "y": y}))[0]
 
-    name = {"name": "org/base", "revision": "sha256:0123456789"}
+    name = {"name": "org/base", "revision": f"sha256:{'01234567' * 8}"}
     assert first(name, {"name": "me/base"}).startswith("org/base and me/base heard")
     assert first(name, name | {"revision": "main2"}).startswith(
-        "org/base@01234567 and org/base@main2 heard"
+        "base@01234567 and base@main2 heard"
     )
 
 

@@ -36,6 +36,15 @@ def test_an_empty_page_says_what_to_do(shelf):
     assert "Choose a result" in scene(shelf).wrong()
 
 
+def test_a_measure_without_any_value_is_not_the_one_that_is_shown_first(tmp_path):
+    one = comparison()
+    values = [math.nan if m == "blocked_cka" else 0.5 for m in one.columns["measure"]]
+    bare = SimilarityResult(one.columns | {"value": values}, one.provenance)
+    shelf = Shelf.of([bare.save(tmp_path / "bare")])
+    assert scene(shelf, a="./bare").view.measure == "svcca"
+    assert scene(shelf, a="./bare", measure="blocked_cka").heatmaps()
+
+
 def test_the_first_measure_is_the_one_that_frames_do_not_inflate(shelf):
     assert scene(shelf, a="./one").view.measure == "blocked_cka"
     assert scene(shelf, a="./one", measure="svcca").view.measure == "svcca"
@@ -64,7 +73,7 @@ def test_two_results_have_one_scale_and_their_difference(shelf):
     # the same layers of each are paired: 0.9 in the first and 0.35 in the second
     one, two = (shelf.open(name).matrix("blocked_cka") for name in ("./one", "./deep/two"))
     assert f"<title>conv.1, encoder.1: {two[1, 3] - one[1, 3]:.3f}</title>" in page
-    assert "layers of x in a: final" in page
+    assert "layers of x in a only: final" in page
 
 
 def test_a_difference_needs_a_measure_that_both_have(shelf):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from viewed import LAYERS, comparison, scene, shelf_in
 
-from hf_repsim.viewer.addresses import HubName
+from hf_repsim.hub.names import HubName
 from hf_repsim.viewer.shelf import Shelf
 
 
@@ -51,7 +51,7 @@ def test_no_folder_is_opened_by_a_name_that_looks_like_one_on_the_hub(shelf, tmp
      "me/name\n", "hf://me/name", "me/name@a:20261122_1a2b3c4d:x"],
 )  # fmt: skip
 def test_only_what_looks_like_a_name_on_the_hub_is_asked_for(address):
-    with pytest.raises(ValueError, match="nor a name on the Hub"):
+    with pytest.raises(ValueError, match="cannot be a name on the Hub, which is USER/NAME"):
         HubName.parse(address)
 
 
@@ -67,7 +67,10 @@ def test_a_name_has_a_revision_and_a_key():
 
 @pytest.mark.parametrize(
     ("place", "message"),
-    [("empty", "holds no result within 4 levels"), ("no such place", "nor a name on the Hub")],
+    [
+        ("empty", "holds no result within 4 levels"),
+        ("no such place", "is not here as a folder, and .* cannot be a name"),
+    ],
 )
 def test_what_is_given_must_hold_results_or_be_a_name(tmp_path, monkeypatch, place, message):
     (tmp_path / "empty").mkdir()

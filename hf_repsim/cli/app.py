@@ -24,8 +24,8 @@ def view(where: tuple[str, ...], *, host: str, port: int | None, open_browser: b
          model: str) -> None:  # fmt: skip
     """Look at results in a browser, alone or side by side, until Ctrl-C.
 
-    WHERE is a result folder, a folder that holds some, or a Hub name (me/name, me/name@REVISION,
-    me/name:KEY). Any result on the Hub can be opened from the page.
+    WHERE is a result folder, a folder that holds some, or a Hub name: NAME, NAME@REVISION or
+    NAME:KEY. Any result on the Hub can be opened from the page.
     """
     with errors():
         from hf_repsim.app import launch

@@ -57,18 +57,18 @@ def push(folder: Path, repo_id: str, **options: Any) -> None:
     cls=Command,
     example="hf-repsim show result --measure svcca\n"
     "hf-repsim show me/whisper-vs-w2v2 --list\n"
-    "hf-repsim show me/whisper-vs-w2v2 --result 20261122_1a2b3c4d --json",
+    "hf-repsim show me/whisper-vs-w2v2:20261122_1a2b3c4d --json",
 )
 @click.argument("where", nargs=-1, required=True, metavar="WHERE...")
-@click.option("--result", "key", metavar="KEY", help="Which one.  [default: the newest]")
 @_revision
 @click.option("--measure", "measures", multiple=True, metavar="NAME", help="May be repeated.")
 @click.option("--list", "as_list", is_flag=True, help="List the results instead of showing one.")
 @_as_json
 def show(where: tuple[str, ...], *, as_json: bool, as_list: bool, **options: Any) -> None:
-    """Print the table of a result: WHERE is its folder, or a Hub name (me/name, me/name@REVISION).
+    """Print the table of a result. Of a trajectory, a row per checkpoint: layers with themselves.
 
-    Of a trajectory, a row per checkpoint: each layer with itself in the first reference.
+    WHERE is a result folder or a dataset on the Hub: NAME, NAME@REVISION or, of several results in
+    one, NAME:KEY.
     """
     with errors():
         if as_list:
@@ -124,7 +124,7 @@ def _contents(where: str, revision: str | None) -> list[dict[str, Any]]:
 def _open(where: str, options: dict[str, Any]) -> SimilarityResult:
     from hf_repsim.hub import open_result
 
-    result = open_result(where, key=options["key"], revision=options["revision"])
+    result = open_result(where, revision=options["revision"])
     wanted = options["measures"]
     for name in wanted:
         result.notes(name)  # says which measures there are

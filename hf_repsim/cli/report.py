@@ -25,8 +25,8 @@ _FILE = "report.html"
 def report(where: tuple[str, ...], *, output: Path | None, title: str | None) -> None:
     """Write results as one interactive HTML file, which works offline.
 
-    WHERE is a result folder or a Hub name (me/name, me/name@REVISION); of several results two are
-    shown side by side.
+    WHERE is a result folder or a Hub name, NAME, NAME@REVISION or NAME:KEY; of several results two
+    are shown side by side.
     """
     if output is None:
         if len(where) > 1 or not Path(where[0]).is_dir():
@@ -39,8 +39,7 @@ def report(where: tuple[str, ...], *, output: Path | None, title: str | None) ->
         results = {name: open_result(one) for name, one in zip(_names(where), where, strict=True)}
         if title is None:
             first = next(iter(results.values()))
-            x, y = (first.model_name(side) for side in "xy")
-            of_one = f"Layers of {x}" if x == y else f"{x} vs {y}"
+            of_one = f"Layer similarities of {' and '.join(first.model_names())}"
             title = of_one if len(results) == 1 else ", ".join(results)
         click.echo(write_page(results, output, title=title))
 

@@ -32,21 +32,20 @@ _saving = together(
 )
 @click.argument("where")
 @measuring
-@option("--result", "key", metavar="KEY",
-        help="Which result of a repository.  [default: the newest]")  # fmt: skip
 @option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the result.")
 @_saving
-def score(where: str, *, key: str | None, output: Path | None, **options: Any) -> None:
+def score(where: str, *, output: Path | None, **options: Any) -> None:
     """Compute measures from sums that were kept or published: no model, no audio.
 
-    WHERE is a result folder or a dataset on the Hub, NAME, NAME@REVISION or NAME#KEY.
+    WHERE is a result folder or a dataset on the Hub: NAME, NAME@REVISION or, of several results in
+    one, NAME:KEY.
     """
     with errors():
         chosen = chosen_measures(options["measures"])
         output = output and writable(output, overwrite=options["overwrite"])
         from hf_repsim.rescoring import rescore
 
-        result, tiles = _with_sums(where, key)
+        result, tiles = _with_sums(where)
         with quiet():
             scored = rescore(result, chosen, tiles=tiles, progress=True)
         _report(scored, output, options=options)
@@ -69,16 +68,17 @@ def score(where: str, *, key: str | None, output: Path | None, **options: Any) -
 def merge(where: tuple[str, ...], *, output: Path, **options: Any) -> None:
     """Put results together: of other audio, of other measures, or trajectories of other runs.
 
-    WHERE are two or more result folders or datasets on the Hub, NAME, NAME@REVISION or, of several
-    results in one, NAME#KEY. Over other audio the sums are added, and nothing is counted twice.
+    WHERE are two or more result folders or datasets on the Hub: NAME, NAME@REVISION or, of several
+    results in one, NAME:KEY. Over other audio the sums are added, and nothing is counted twice.
     """
     with errors():
         if len(where) < 2:
             raise click.UsageError("name two or more results to merge")
         output = writable(output, overwrite=options["overwrite"])
+        from hf_repsim.hub import open_result
         from hf_repsim.merging import merge as merged
 
-        results = [_open(one, moments=True) for one in where]
+        results = [open_result(one, moments=True) for one in where]
         with quiet():
             result = merged(results)
         _report(result, output, options=options)
@@ -97,12 +97,14 @@ def merge(where: tuple[str, ...], *, output: Path, **options: Any) -> None:
 def contrast(a: str, b: str, *, measures: tuple[str, ...], as_json: bool) -> None:
     """Set result B beside result A, value by value, and say what else differs.
 
-    Each is a result folder or a dataset on the Hub, NAME, NAME@REVISION or NAME#KEY.
+    Each is a result folder or a dataset on the Hub: NAME, NAME@REVISION or, of several results in
+    one, NAME:KEY.
     """
     with errors():
         from hf_repsim.contrast import contrast as contrasted
+        from hf_repsim.hub import open_result
 
-        results = [_open(where, moments=False) for where in (a, b)]
+        results = [open_result(where) for where in (a, b)]
         found = contrasted(*results, measures=measures or None)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
@@ -110,29 +112,13 @@ def contrast(a: str, b: str, *, measures: tuple[str, ...], as_json: bool) -> Non
         click.echo(found.text())
 
 
-def _open(where: str, *, moments: bool) -> SimilarityResult:
-    from hf_repsim.hub import open_result
-
-    name, key = _split(where)
-    return open_result(name, key=key, moments=moments)
-
-
-def _split(where: str) -> tuple[str, str | None]:
-    """The name and the key in NAME#KEY; a path that is there has none."""
-    if Path(where).expanduser().exists():
-        return where, None
-    name, _, key = where.partition("#")
-    return name, key or None
-
-
 def earlier(where: str) -> Earlier:
     """The origin of the sums at WHERE, and what others have to share with them."""
     from hf_repsim.earlier import Earlier
     from hf_repsim.hub import exact_name
 
-    name, key = _split(where)
-    published = exact_name(name, key=key)
-    result, tiles = _with_sums(published or where, None)
+    published = exact_name(where)
+    result, tiles = _with_sums(published or where)
     if tiles is not None:
         raise ValueError(
             f"the sums of {where} are in tiles, and only those in one file can be merged, about "
@@ -141,26 +127,25 @@ def earlier(where: str) -> Earlier:
     return Earlier.of(result, published=published)
 
 
-def _with_sums(where: str, key: str | None) -> tuple[SimilarityResult, Iterator[Moments] | None]:
+def _with_sums(where: str) -> tuple[SimilarityResult, Iterator[Moments] | None]:
     """A result and, if its sums are in tiles, these."""
     from hf_repsim.hub import fetch_result, open_result
+    from hf_repsim.reproduce import commands
     from hf_repsim.tiles import find_tiles, load_tiles
 
-    name, named = _split(where)
-    key = key or named
-    result = open_result(name, key=key, moments=True)
+    result = open_result(where, moments=True)
     if result.moments is not None:
         return result, None
-    folder = Path(name).expanduser()
+    folder = Path(where).expanduser()
     if not folder.is_dir():
-        folder = fetch_result(name, key=key, moments=True)  # in the cache by now
+        folder = fetch_result(where, moments=True)  # in the cache by now
     if find_tiles(folder):
         return result, load_tiles(folder)
-    again = " ".join(dict.fromkeys(result.model_name(side) for side in "xy"))
+    again = [" ".join(one.replace("\\\n", "").split()) for one in commands(result.provenance, ())]
     raise ValueError(
         f"{where} has no sums, which measures are computed from: they were not kept (compare "
         "--no-sums) or not published (push --sums does that). Without them the models have to hear "
-        f"again: hf-repsim compare {again} --probe {result.probe_name()}"
+        f"again{': ' * bool(again)}{'; '.join(again)}"
     )
 
 

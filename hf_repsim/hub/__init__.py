@@ -3,8 +3,9 @@
 A dataset repository holds results under `results/KEY/`: the table, its provenance, perhaps the
 sums, pictures and a page. Its card has a config per key, and `default` for the newest.
 
-Reading order: `artifact` (what is published of a result), `repository` (what lies there), `push`
-(the commit), `card` (its metadata) and `words` (its text). `errors` has the client.
+Reading order: `artifact` (what is published of a result), `names` (how it is called),
+`repository` (what lies there), `push` (the commit), `card` (its metadata) and `words` (its text).
+`errors` has the client.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from hf_repsim.hub.artifact import RESULTS, SUMS_LIMIT, result_key
 from hf_repsim.hub.card import TAG, Entry, model_tag, models_of
 from hf_repsim.hub.errors import explained, hub_api
+from hf_repsim.hub.names import HubName
 from hf_repsim.hub.push import Published, push_result
 from hf_repsim.hub.repository import HubRepository
 from hf_repsim.result import SimilarityResult
@@ -61,7 +63,7 @@ def load_from_hub(
     """Load a published result.
 
     Args:
-        repo_id: `owner/name`, or `owner/name@revision`.
+        repo_id: `owner/name`, `owner/name@revision`, `owner/name:key`, or with both.
         key: which of its results; None: the newest.
         revision: a branch, tag or commit.
         token: None: HF_TOKEN, or who is logged in; False: as a stranger.
@@ -79,7 +81,7 @@ def load_from_hub(
         return load_result(folder, moments=moments)
     except ValueError as error:
         # where the cache lies is nothing to the reader
-        place = f"{repo_id}: {RESULTS}/{folder.name}"
+        place = f"{repo_id.partition(':')[0]}: {RESULTS}/{folder.name}"
         raise ValueError(str(error).replace(str(folder), place)) from error
 
 
@@ -95,8 +97,9 @@ def fetch_result(
 
     `load_tiles` of it gives sums that lie in tiles. Arguments and errors as for `load_from_hub`.
     """
-    repository = HubRepository.open(repo_id, revision=revision, token=token)
-    return repository.fetch(key or repository.newest(), moments=moments)
+    name = HubName.parse(repo_id, revision=revision, key=key)
+    repository = HubRepository.open(name, token=token)
+    return repository.fetch(name.key or repository.newest(), moments=moments)
 
 
 def open_result(
@@ -123,16 +126,17 @@ def open_result(
         return load_from_hub(where, key=key, revision=revision, token=token, moments=moments)
 
 
-def exact_name(where: str, *, key: str | None = None) -> str | None:
-    """`NAME@COMMIT#KEY`, by which a published result is found however its repository changes.
+def exact_name(where: str) -> str | None:
+    """`NAME@COMMIT:KEY`, by which a published result is found however its repository changes.
 
     None for a folder here. Arguments and errors as for `open_result`.
     """
     if _folder(where) is not None:
         return None
     with _not_a_folder(where):
-        repository = HubRepository.open(where)
-        return f"{repository.name}@{repository.commit}#{key or repository.newest()}"
+        name = HubName.parse(where)
+        repository = HubRepository.open(name)
+        return f"{repository.name}@{repository.commit}:{name.key or repository.newest()}"
 
 
 def _folder(where: str | Path) -> Path | None:
@@ -164,7 +168,7 @@ def results_in(
 
     A result that the card does not know is there with its key alone.
     """
-    repository = HubRepository.open(repo_id, revision=revision, token=token)
+    repository = HubRepository.open(HubName.parse(repo_id, revision=revision), token=token)
     repository.newest()  # says so where there is none
     return repository.entries
 

@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hf_repsim.cells import has_one_value_a_cell, is_matrix, is_trajectory
 from hf_repsim.machine_paths import without_machine_paths, without_paths
 from hf_repsim.result import SimilarityResult
@@ -172,7 +174,7 @@ def _left_out(n_bytes: int) -> str:
 
 
 def _figures(result: SimilarityResult) -> Iterator[tuple[str, Figure]]:
-    """A heatmap per measure; of a trajectory the figures that fit it, by its first measure."""
+    """A heatmap per measure that has values; of a trajectory what fits it, by its first measure."""
     if is_trajectory(result):
         from hf_repsim.trajectory_plot import TRAJECTORY_FIGURES
 
@@ -187,6 +189,8 @@ def _figures(result: SimilarityResult) -> Iterator[tuple[str, Figure]]:
         from hf_repsim.plot import heatmap
 
         for i, measure in enumerate(result.measures):
+            if not np.isfinite(result.matrix(measure)).any():  # as of sums about two origins
+                continue
             name = measure if _SAFE_NAME.fullmatch(measure) else f"measure-{i + 1}"
             yield name, heatmap(result, measure)
 
@@ -217,7 +221,7 @@ def _write_page(result: SimilarityResult, path: Path) -> list[str]:
     """Write the page; where it cannot show the result, say why instead."""
     from hf_repsim.report.page import write_page
 
-    title = " and ".join(dict.fromkeys(result.model_name(side) for side in "xy"))
+    title = " and ".join(result.model_names())
     try:
         write_page({title: result}, path, title=f"Layer similarities of {title}")
     except ValueError as error:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hf_repsim.result import SimilarityResult
 
 TAG = "hf-repsim"
-TAGS = (TAG, "speech", "representation similarity")
+TAGS = (TAG, "speech", "representation-similarity")
 LATEST, DEFAULT = "latest", "default"  # the split that every config has, and the newest's config
 
 _CONTENTS = "hf_repsim_results"  # in the metadata: what is told of each result

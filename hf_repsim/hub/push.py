@@ -285,7 +285,7 @@ class _Push:
 
 
 def _message(artifact: Artifact) -> str:
-    names = dict.fromkeys(artifact.result.model_name(side) for side in "xy")
+    names = artifact.result.model_names()
     return f"Add {artifact.key}: {', '.join(shortened(name, _MAX_NAME) for name in names)}"
 
 

@@ -7,7 +7,6 @@ came is compared with the hash that the repository gives for it.
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,33 +19,15 @@ from huggingface_hub import HfApi, RepoFile, RepoFolder, constants, errors, try_
 from hf_repsim.hub.artifact import KEY, RESULTS
 from hf_repsim.hub.card import Entry, entries_of, newest_first
 from hf_repsim.hub.errors import explained, hub_api, is_unreached
+from hf_repsim.hub.names import HubName
 from hf_repsim.storage import CARD, PROVENANCE, TABLE
-from hf_repsim.table import printable
 from hf_repsim.tiles import is_sums
 
 _MIB = 2**20
 LIMITS = {TABLE: 256 * _MIB, PROVENANCE: 64 * _MIB, CARD: 2 * _MIB}  # bytes; sums: the free disk
 _MAX_KEYS, _MAX_FILES = 10_000, 1000
 _SHOWN_KEYS = 12
-_NAME = re.compile(r"(?P<name>\w[\w.-]*(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?", re.ASCII)
 _DATASET = {"repo_type": "dataset"}
-
-
-def split_name(repo_id: str, revision: str | None = None) -> tuple[str, str | None]:
-    """The name and the revision of `name` or `name@revision`.
-
-    Raises ValueError for what is no name on the Hub, and where two revisions differ.
-    """
-    found = _NAME.fullmatch(repo_id)
-    if found is None:
-        raise ValueError(
-            f"{printable(repo_id)!r} cannot be a name on the Hub, which is USER/NAME or "
-            "USER/NAME@REVISION"
-        )
-    named = found["revision"]
-    if named and revision not in (None, named):
-        raise ValueError(f"two revisions came for {found['name']}: {named!r} and {revision!r}")
-    return found["name"], revision or named
 
 
 @dataclass(frozen=True)
@@ -59,18 +40,15 @@ class HubRepository:
     is_reached: bool = True
 
     @classmethod
-    def open(
-        cls, repo_id: str, *, revision: str | None = None, token: bool | str | None = None
-    ) -> HubRepository:
-        """Find a repository by its name, or `name@revision`.
+    def open(cls, where: HubName, *, token: bool | str | None = None) -> HubRepository:
+        """Find a repository; which of its results is meant plays no part.
 
         Raises:
             FileNotFoundError: there is no such repository or revision, or it is private.
             PermissionError: it is gated, or the token is not accepted.
             ConnectionError: the Hub is not reached, and nothing is cached.
-            ValueError: it cannot be a name.
         """
-        name, revision = split_name(repo_id, revision)
+        name, revision = where.repo_id, where.revision
         api = hub_api(token)
         asked = {"repo_id": name, "revision": revision, **_DATASET}
         with explained(name, revision=revision):

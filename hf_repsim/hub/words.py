@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from hf_repsim import __version__
+from hf_repsim.cells import is_trajectory
 from hf_repsim.hub.artifact import PAGE, RESULTS
 from hf_repsim.hub.card import Entry
 from hf_repsim.markdown import code, plain, table
@@ -21,6 +22,16 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 _MAX_SHOWN, _MAX_ROWS, _MAX_COMMANDS = 3, 200, 12
 _PICTURE = ".png"
+# figures of a trajectory, those that say most first
+_CAPTIONS = {
+    "convergence": "when each layer reaches its final state",
+    "change": "how alike each layer is from checkpoint to checkpoint",
+    "steps": "layers over training with layers of the final checkpoint",
+    "ends": "each layer with the input and the output",
+    "adjacent": "neighbouring layers at the end of training",
+    "error": "error of checkpoints nearer to and further from their end",
+    "variants": "each layer with the same layer of a variant",
+}
 
 
 def card_text(
@@ -42,6 +53,7 @@ def card_text(
     template = files("hf_repsim") / "templates" / "dataset_card.md"
     return template.read_text("utf-8").format(
         heading=_heading(result),
+        newest=_newest(entries),
         summary="\n".join(f"- {plain(sentence)}" for sentence in summarise(result)),
         pictures=_pictures(result, key, names),
         page=_page(key, names),
@@ -49,6 +61,7 @@ def card_text(
         repo_id=repo_id,
         key=key,
         sums=", moments=True" if MOMENTS in names else "",
+        score=f"\nhf-repsim score {repo_id}:{key} --measure cca" if MOMENTS in names else "",
         columns=_columns(result),
         models=_models(result),
         commands=_commands(result),
@@ -58,20 +71,35 @@ def card_text(
 
 
 def _heading(result: SimilarityResult) -> str:
-    names = dict.fromkeys(result.model_name(side) for side in "xy")
-    return f"Layer similarities of {' and '.join(map(code, names))}"
+    names = " and ".join(map(code, result.model_names()))
+    return f"{'Layers over training' if is_trajectory(result) else 'Layer similarities'} of {names}"
+
+
+def _newest(entries: Sequence[Entry]) -> str:
+    """Which of several results the card is about; of one nothing needs to be said."""
+    if len(entries) == 1:
+        return ""
+    return (
+        f"This is {code(entries[0].key)}, the newest of {len(entries)} results in this "
+        "repository; [all of them](#results) are listed below.\n\n"
+    )
 
 
 def _pictures(result: SimilarityResult, key: str, names: Collection[str]) -> str:
-    """The pictures that were drawn, those of measures in their order."""
-    drawn = [name for name in names if name.endswith(_PICTURE)]
-    order = {f"{measure}{_PICTURE}": i for i, measure in enumerate(result.measures)}
-    drawn.sort(key=lambda name: (order.get(name, len(order)), name))
-    return "\n\n".join(
-        f"![{plain(measure_label(name.removesuffix(_PICTURE)))}]({RESULTS}/{key}/{name})"
-        for name in drawn
-        if re.fullmatch(r"[\w.-]+", name, re.ASCII)
-    )
+    """The pictures that were drawn, those of measures in their order; all but the first folded."""
+    kinds = [name.removesuffix(_PICTURE) for name in names if name.endswith(_PICTURE)]
+    order = {kind: i for i, kind in enumerate([*result.measures, *_CAPTIONS])}
+    kinds.sort(key=lambda kind: (order.get(kind, len(order)), kind))
+    drawn = [
+        f"![{plain(_CAPTIONS.get(kind) or measure_label(kind))}]({RESULTS}/{key}/{kind}{_PICTURE})"
+        for kind in kinds
+        if re.fullmatch(r"[\w.-]+", kind, re.ASCII)
+    ]
+    if len(drawn) < 2:
+        return "".join(drawn)
+    n_more = f"{len(drawn) - 1} more picture{'s' * (len(drawn) > 2)}"
+    folded = [f"<details>\n<summary>{n_more}</summary>", *drawn[1:], "</details>"]
+    return "\n\n".join([drawn[0], *folded])
 
 
 def _page(key: str, names: Collection[str]) -> str:
@@ -102,6 +130,7 @@ def _contents(entries: Sequence[Entry]) -> str:
 
 
 def _some(names: Sequence[str], at_most: int = _MAX_SHOWN) -> str:
+    at_most += len(names) == at_most + 1  # "and 1 more" would take as much room as its name
     text = ", ".join(map(code, names[:at_most]))
     more = len(names) - at_most
     return f"{text} and {more} more" if more > 0 else text
@@ -152,9 +181,9 @@ def _commands(result: SimilarityResult) -> str:
 
 def _sources(measures: Iterable[str]) -> str:
     known = [
-        f"{code(name)}: {plain(MEASURES[name].source)}" for name in measures if name in MEASURES
+        f"- {code(name)}: {plain(MEASURES[name].source)}" for name in measures if name in MEASURES
     ]
-    return "; ".join(known) + "." if known else "not known to this version."
+    return "\n".join(known) or "- measures that this version does not know"
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from string import Template
 from huggingface_hub import EvalResult, ModelCardData
 
 from hf_repsim import __version__
+from hf_repsim.hub.card import TAG
 from hf_repsim.markdown import code, table
 from hf_repsim.release.contents import TRAINING, Release
 from hf_repsim.release.phrases import (
@@ -102,7 +103,7 @@ def _metadata(release: Release, publication: Publication) -> ModelCardData:
     record = release.record
     learnt = record.get("data", {}).get("train", {})
     evaluated = _evaluations(release)
-    kind = ["ctc", "hf_repsim", record["encoder"]] if record else ["hf_repsim"]
+    kind = ["ctc", TAG, record["encoder"]] if record else [TAG]
     return ModelCardData(
         language=publication.language,
         license=publication.license,
@@ -248,7 +249,7 @@ def _data(release: Release) -> str:
         return "What it learnt from is not recorded."
     return (
         f"Trained on {amount(data['train'])}; {left_out(data)}.\n"
-        "Under which licence the data are is not recorded."
+        "The licence of the data is not recorded."
     )
 
 

@@ -54,23 +54,28 @@ _AGAINST = {
 def explorer(results: Mapping[str, SimilarityResult]) -> dict[str, Any]:
     """Everything the explorer shows of the results, JSON-able; their names are the subjects' names.
 
-    "measures" maps names to labels; each of "subjects" has "name", "n_runs" (None: a comparison)
-    and "views". Of a view, "x" and "y" are the layers, "pairs" the pairs as i * len(y) + j (None:
-    all, in this order), "steps" the checkpoints (None: a comparison) with their "epochs", "wer" and
-    "cer", and "measures" has per measure its columns, packed. Values of several runs are means over
-    those that have one, and "low" and "high" then the lowest and the highest run.
+    "measures" maps names to labels; "beside" is which subject is first shown beside the first: that
+    of the second of several results, -1 of one result. Each of "subjects" has "name", "n_runs"
+    (None: a comparison) and "views". Of a view, "x" and "y" are the layers, "pairs" the pairs as
+    i * len(y) + j (None: all, in this order), "steps" the checkpoints (None: a comparison) with
+    their "epochs", "wer" and "cer", and "measures" has per measure its columns, packed. Values of
+    several runs are means over those that have one, and "low" and "high" then the lowest and the
+    highest run.
 
     Runs that learnt nothing (`lost_runs`) do not count, unless an encoder and variant has no
     others. A result whose layer pairs have several values is shown in parts, see ``parts_of``.
     Raises ValueError as that does, and as ``runs_of``.
     """
     subjects: list[dict[str, Any]] = []
-    for name, result in results.items():
+    beside = -1
+    for i, (name, result) in enumerate(results.items()):
+        beside = len(subjects) if i == 1 else beside
         for part, one in parts_of(result).items():
             own = name if len(results) > 1 or not is_trajectory(result) else ""
             subjects += _subjects(": ".join(filter(None, (own, part))), one)
     shown = dict.fromkeys(measure for result in results.values() for measure in result.measures)
-    return {"measures": {name: measure_label(name) for name in shown}, "subjects": subjects}
+    labels = {name: measure_label(name) for name in shown}
+    return {"measures": labels, "subjects": subjects, "beside": beside}
 
 
 def lost_runs(result: SimilarityResult) -> dict[str, str]:
@@ -130,7 +135,9 @@ def _view(rows: pandas.DataFrame, words: _Words) -> dict[str, Any]:
     at = np.stack([runs, clock.index.get_indexer(rows["step"]), flat])
     shape = (len(labels), len(clock), len(pairs))
     measures = {}
-    for measure in rows["measure"].unique():
+    # the first is shown first, so one that has no value at all comes later
+    known = rows["measure"][np.isfinite(rows["value"])]
+    for measure in dict.fromkeys([*known, *rows["measure"]]):
         mask = (rows["measure"] == measure).to_numpy()
         measures[measure] = _columns(rows[mask], tuple(at[:, mask]), shape)
     complete = len(pairs) == len(x) * len(y) and (np.diff(pairs) == 1).all()

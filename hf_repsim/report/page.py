@@ -65,8 +65,7 @@ def write_page(
 
 
 def _subtitle(result: SimilarityResult) -> str:
-    x, y = (result.model_name(side) for side in "xy")
-    models = x if x == y else f"{x} and {y}"
+    models = " and ".join(result.model_names())
     return f"{models} on {result.probe_name()}" if "models" in result.provenance else ""
 
 

@@ -63,16 +63,13 @@ def leading_measure(result: SimilarityResult) -> str | None:
 
 
 def model_names(result: SimilarityResult) -> tuple[str, str]:
-    """Names of x and y, as short as they tell the two apart; with revisions if need be."""
+    """Names of x and y, as short as they tell the two apart."""
     full = [result.model_name(side) for side in "xy"]
-    short = [name.rstrip("/").rpartition("/")[2] or name for name in full]
-    for names in (short, full):
-        if names[0] != names[1] or is_one_model(result) or is_matrix(result):
-            return shortened(names[0], _MAX_NAME), shortened(names[1], _MAX_NAME)
-    return tuple(
-        f"{shortened(name, _MAX_NAME)}@{_revision(result, side)}"
-        for name, side in zip(full, "xy", strict=True)
-    )
+    parts = [name.partition("@") for name in full]  # a revision may have a / of its own
+    short = ["".join((name.rstrip("/").rpartition("/")[2] or name, *at)) for name, *at in parts]
+    is_one = is_one_model(result) or is_matrix(result)
+    names = full if short[0] == short[1] and not is_one else short
+    return shortened(names[0], _MAX_NAME), shortened(names[1], _MAX_NAME)
 
 
 def heard(result: SimilarityResult) -> str:
@@ -135,10 +132,3 @@ def _reason(whys: Sequence[str]) -> str:
         return "no reason is given"
     first = shortened(kinds[0], _MAX_NOTE)
     return first if len(kinds) == 1 else f"the first: {first}"
-
-
-def _revision(result: SimilarityResult, side: str) -> str:
-    models = result.provenance.get("models")
-    model = models.get(side) if isinstance(models, dict) else None
-    revision = model.get("revision") if isinstance(model, dict) else None
-    return printable(str(revision or side).removeprefix("sha256:"))[:8]

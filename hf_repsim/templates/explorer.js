@@ -1,7 +1,7 @@
 // What is chosen, and the controls that choose it.
 
 const MILLISECONDS = 450;
-const state = { subject: 0, beside: -1, against: "", measure: "", step: 0, spot: null, over: null, timer: 0 };
+const state = { subject: 0, beside: data.beside, against: "", measure: "", step: 0, spot: null, over: null, timer: 0 };
 const panes = [];
 let limits = [0, 1];
 

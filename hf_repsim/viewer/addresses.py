@@ -1,53 +1,16 @@
-"""How results are called in a link: `./label` for a folder, `me/name@revision:key` on the Hub."""
+"""How results are called in a link: `./label` for a folder, else as `hub.names` has it."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Container
-from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub.utils import HFValidationError, validate_repo_id
-
-from hf_repsim.hub.artifact import KEY
 from hf_repsim.storage import PROVENANCE, TABLE
 from hf_repsim.table import printable
 
 MAX_DEPTH = 4  # levels below a folder that was given
 _MAX_FOLDERS = 10_000  # looked into
-_NAME = re.compile(
-    rf"([\w.-]{{1,96}}/[\w.-]{{1,96}})(?:@([\w./-]{{1,128}}))?(?::({KEY.pattern}))?", re.ASCII
-)
-
-
-@dataclass(frozen=True)
-class HubName:
-    """`me/name`, `me/name@revision`, `me/name:key`: a result in a dataset repository."""
-
-    repo_id: str
-    revision: str | None
-    key: str | None  # None: the newest
-
-    @classmethod
-    def parse(cls, address: str) -> HubName:
-        """Raises ValueError for what is no such name."""
-        found = _NAME.fullmatch(address)
-        if not found or ".." in address:
-            raise ValueError(
-                f"{shown(address)!r} is neither a folder that this viewer was given nor a name on "
-                "the Hub, such as me/name, me/name@revision or me/name:key"
-            )
-        try:
-            validate_repo_id(found[1])
-        except HFValidationError as error:
-            raise ValueError(f"{found[1]!r} cannot be a name on the Hub: {error}") from error
-        return cls(*found.groups())
-
-    @property
-    def place(self) -> str:
-        """The repository, at its revision."""
-        return f"{self.repo_id}@{self.revision}" if self.revision else self.repo_id
 
 
 def is_local(address: str) -> bool:

@@ -18,10 +18,11 @@ from typing import Any
 from huggingface_hub import constants
 
 from hf_repsim.hub import Listed, list_results
+from hf_repsim.hub.names import HubName
 from hf_repsim.hub.repository import HubRepository
 from hf_repsim.result import SimilarityResult
 from hf_repsim.storage import TABLE, load_result
-from hf_repsim.viewer.addresses import HubName, is_local, results_below, shown, unused
+from hf_repsim.viewer.addresses import is_local, results_below, shown, unused
 
 # what the package raises for its users; anything else is a bug, and leaves its traceback in the log
 EXPECTED = (ValueError, OSError, ImportError, RuntimeError)
@@ -63,7 +64,12 @@ class Shelf:
                 for label, found in results_below(folder):
                     folders[unused(f"./{label}", folders)] = found
             else:
-                HubName.parse(str(place))
+                try:
+                    HubName.parse(str(place))
+                except ValueError as error:
+                    raise ValueError(
+                        f"{shown(str(place))} is not here as a folder, and {error}"
+                    ) from error
                 names.append(str(place))
         return cls(folders, tuple(dict.fromkeys(names)), is_public)
 
@@ -122,8 +128,8 @@ class Shelf:
         """
         offered = {HubName.parse(one).repo_id for one in self.names}
         if not self.is_public or name.repo_id in offered:
-            return HubRepository.open(name.repo_id, revision=name.revision)
-        found = HubRepository.open(name.repo_id, revision=name.revision, token=False)
+            return HubRepository.open(name)
+        found = HubRepository.open(name, token=False)
         if not found.is_reached:
             raise ConnectionError(f"{name.repo_id} cannot be opened while the Hub is not reached")
         return found

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from hf_repsim.result import SimilarityResult
+from hf_repsim.summary.words import leading_measure
 from hf_repsim.trajectory_runs import RUN_COLUMNS
 from hf_repsim.viewer.rows import kept, with_layers
 from hf_repsim.viewer.view import View
-
-_PREFERRED = "blocked_cka"
 
 
 @dataclass(frozen=True)
@@ -107,8 +106,7 @@ class Side:
     @property
     def first_measure(self) -> str:
         """The measure that is shown unless another is chosen."""
-        measures = self.part.measures
-        return _PREFERRED if _PREFERRED in measures else measures[0]
+        return leading_measure(self.part) or self.part.measures[0]
 
     @property
     def plain(self) -> SimilarityResult:

@@ -13,12 +13,13 @@ from urllib.parse import quote
 
 from huggingface_hub import constants
 
-from hf_repsim.cells import is_matrix
+from hf_repsim.cells import is_matrix, is_one_model, is_trajectory
 from hf_repsim.hub import Listed
+from hf_repsim.hub.names import HubName
 from hf_repsim.report.sections import items, origin_section, text
 from hf_repsim.result import SimilarityResult
 from hf_repsim.summary import summarise
-from hf_repsim.viewer.addresses import HubName, is_local, shown
+from hf_repsim.viewer.addresses import is_local, shown
 from hf_repsim.viewer.side import Side
 
 MAX_ROWS = 1000  # of the table on the page; the file has all
@@ -108,8 +109,10 @@ def _models(result: SimilarityResult) -> str:
         return shown(result.model_name("x"))
     if not isinstance(models, dict) or "x" not in models:
         return f"{len(set(result.columns.get('run', ())))} runs" if "run" in result.columns else ""
-    x, y = (shown(result.model_name(side)) for side in "xy")
-    return f"{x}, its layers with each other" if models["x"] == models.get("y") else f"{x} and {y}"
+    names = shown(" and ".join(result.model_names()))
+    if is_trajectory(result):
+        return f"{names}, its layers over training"
+    return f"{names}, its layers with each other" if is_one_model(result) else names
 
 
 def _source(address: str) -> str:
