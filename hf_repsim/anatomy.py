@@ -270,11 +270,13 @@ def _paths(whole: nn.Module, ear: Ear) -> dict[str, str]:
 
 
 def _measured_layers(whole: nn.Module, ear: Ear, taps: Mapping[str, Measured]) -> dict[str, Layer]:
-    last_block = [name for name in taps if name != "final"][-1]
+    last_block = taps[[name for name in taps if name != "final"][-1]]
     table = {}
     for name, path in _paths(whole, ear).items():
-        one = taps.get(name, None if name == "final" else taps[last_block])
+        one = taps.get(name, None if name == "final" else last_block)
         if one is not None:
-            fields = {"axes": one.axes, "is_regular": one.is_regular}
-            table[name] = Layer(name, None, path, one.n_features, one.clock, default=True, **fields)
+            # what is pooled at the end would draw all others onto its slower clock
+            is_default = name != "final" or one.clock.hop == last_block.clock.hop
+            fields = {"axes": one.axes, "is_regular": one.is_regular, "default": is_default}
+            table[name] = Layer(name, None, path, one.n_features, one.clock, **fields)
     return table

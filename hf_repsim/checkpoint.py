@@ -52,6 +52,20 @@ class Checkpoint:
         whole = self._whole()
         return whole, self._anatomy(whole)
 
+    def account(self, whole: nn.Module, anatomy: Anatomy) -> str:
+        """Where the model hears and how large that is, in a line."""
+        tower = whole.get_submodule(anatomy.ear.tower)
+        sizes = [sum(p.numel() for p in part.parameters()) / 1e6 for part in (tower, whole)]
+        place = f" in {anatomy.ear.tower}" if anatomy.ear.tower else ""
+        of_whole = f" of {sizes[1]:,.1f}" if tower is not whole else ""
+        rate = self.extractor.sampling_rate
+        at_once = f", {anatomy.window / rate:g} s at once" if anatomy.window else ""
+        times = "measured" if anatomy.is_measured else "derived"
+        return (
+            f"{type(whole).__name__} hears{place} ({sizes[0]:,.1f}{of_whole} million parameters) "
+            f"at {rate} Hz{at_once}; frame times are {times}"
+        )
+
     def require_ears(self) -> None:
         """Raise ValueError if no part of the model takes audio; needs the configuration alone."""
         try:

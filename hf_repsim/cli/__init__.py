@@ -64,12 +64,16 @@ main.add_command(view)
 def layers(model: str, as_json: bool, **options: Any) -> None:
     """List the layers of MODEL with their features and milliseconds per frame.
 
-    Reads its configuration only, no weights.
+    Reads its configuration only, no weights. Where it hears, and how large that is, goes to
+    standard error.
     """
     with errors():
-        from hf_repsim.states import check_model
+        from hf_repsim.checkpoint import find_checkpoint
 
-        table = check_model(model, **options).values()
+        found = find_checkpoint(model, **options)
+        whole, anatomy = found.skeleton()
+        table = anatomy.layers.values()
+    click.echo(found.account(whole, anatomy), err=True)
     rows = [
         {
             "layer": layer.name,
