@@ -24,6 +24,9 @@ _FRAMES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("model y", ("models", "y", "name"), _UNKNOWN),
     ("revision of y", ("models", "y", "revision"), _UNKNOWN),
     ("precision of y", ("models", "y", "precision"), _UNKNOWN),
+    ("rows are", ("clock", "unit"), "frames"),
+    ("prompt of x", ("models", "x", "prompt"), "none"),
+    ("prompt of y", ("models", "y", "prompt"), "none"),
     ("milliseconds per frame", ("clock", "hop_ms"), _UNKNOWN),
     ("frames per utterance", ("frames_per_utterance",), "all"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,8 +14,7 @@ import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
 
-from hf_repsim.clock import FrameClock, slowest_clock
-from hf_repsim.forward import may_pad
+from hf_repsim.forcing import settle
 from hf_repsim.layers import Layer, select_layers
 from hf_repsim.memory import sums_device
 from hf_repsim.moments import Moments, Pairs, resolve_pairs
@@ -30,6 +30,7 @@ from hf_repsim.states import (
     prepare,
     too_short,
 )
+from hf_repsim.text_clock import Clock, common_clock
 
 if TYPE_CHECKING:
     from hf_repsim.stream import Stream
@@ -65,9 +66,9 @@ class Hearing:
     waited: float = 0.0  # seconds in which the models had no audio to hear
 
     @property
-    def grid(self) -> FrameClock:
-        """The clock of the slowest layer."""
-        return slowest_clock(layer.clock for layer in self._chosen)
+    def grid(self) -> Clock:
+        """The clock of the slowest layer; of decoders that of tokens or words."""
+        return common_clock(layer.clock for layer in self._chosen)
 
     @property
     def _chosen(self) -> list[Layer]:
@@ -128,7 +129,8 @@ class Hearing:
 
     def prepare(self, batch: AudioBatch) -> Ready:
         """Do what can be done before a model is needed; to be run ahead, in another thread."""
-        short = too_short(self.x, batch) | (too_short(self.y, batch) if self.y else {})
+        sides = [model for model in (self.x, self.y) if model]
+        short = {u: why for m in sides for u, why in too_short(m, batch, self.grid).items()}
         long = AudioBatch(tuple(u for u in batch.utterances if u.id not in short))
         if not long.utterances:
             return Ready(batch, None, None, short)
@@ -207,18 +209,19 @@ def check_pair(
     *,
     layers: Sequence[str] | None,
     pairs: Pairs,
-    **loading: bool,
+    **loading: Any,
 ) -> tuple[list[str], list[str]]:
     """Layers of x and y that take part, having checked all that needs no weights.
 
     Raises:
-        ValueError: a model is not there or not speech; a glob or a pair matches nothing.
+        ValueError: a model is not there or not speech; time would meet text; nothing matches.
     """
     models = [model for model in (x, y) if model is not None]
     tables = [(str(_name(model)), _layers(model, loading)) for model in models]
     if layers is not None:
         _refuse_unmatched(tables, layers)
     chosen = [_select(table, layers, name) for name, table in tables]
+    common_clock(t[name].clock for (_, t), of in zip(tables, chosen, strict=True) for name in of)
     resolve_pairs(pairs, chosen[0], chosen[-1])
     return chosen[0], chosen[-1]
 
@@ -245,7 +248,7 @@ def load_pair(
 
     models = load(x), None if y is None else load(y)
     for model in filter(None, models):
-        may_pad(model)  # here, as `prepare` runs beside the models
+        settle(model)  # here, as `prepare` runs beside the models
     where = sums_device(device)
     return Hearing(*models, *layers, pairs, where, frames_per_utterance=frames_per_utterance)
 
@@ -267,13 +270,10 @@ def _refuse_unmatched(
 
 
 def _matches(table: Mapping[str, Layer], glob: str) -> bool:
-    try:
-        return bool(select_layers(table, [glob]))
-    except ValueError:
-        return False
+    return any(fnmatch.fnmatchcase(layer, glob) for layer in table)
 
 
-def _layers(model: Model, options: Mapping[str, bool]) -> dict[str, Layer]:
+def _layers(model: Model, options: Mapping[str, Any]) -> dict[str, Layer]:
     return model.layers if isinstance(model, SpeechModel) else check_model(model, **options)
 
 

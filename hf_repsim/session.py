@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from accelerate.utils.memory import clear_device_cache
 
 from hf_repsim import __version__
 from hf_repsim.alarm import Alarm, together
+from hf_repsim.checkpoint import PARTS as PARTS_OF_MODELS
 from hf_repsim.hearing import Hearing, Model, check_pair, load_pair
 from hf_repsim.listening import Interrupted, listen, processes, refuse_lone_processes
 from hf_repsim.memory import sums_device
@@ -55,6 +56,8 @@ class Options:
     progress: bool = False  # show a bar on stderr
     trust_remote_code: bool = False  # of the models, as for `load_model`
     allow_pickle: bool = False
+    part: str = "encoder"  # or "decoder": what its layers say while it is made to say transcripts
+    language: str | None = None  # of the transcripts, where a decoder knows several
 
     def __post_init__(self) -> None:
         for name in ("frames_per_utterance", "batch_seconds", "memory"):
@@ -63,13 +66,18 @@ class Options:
                 raise ValueError(f"{name} must be above 0, not {value}")
         if self.precision not in (None, *PRECISIONS):
             raise ValueError(f"no precision {self.precision!r}; known: {', '.join(PRECISIONS)}")
+        if self.part not in PARTS_OF_MODELS:
+            raise ValueError(f"no part {self.part!r}; known: {', '.join(PARTS_OF_MODELS)}")
+        if self.language is not None and self.part != "decoder":
+            raise ValueError("a language is of transcripts, which decoders say: part='decoder'")
         if self.resume and self.folder is None:
             raise ValueError("to resume, name the folder in which the sums were kept")
 
     @property
-    def loading(self) -> dict[str, bool]:
+    def loading(self) -> dict[str, Any]:
         """Options that find a model."""
-        return {name: getattr(self, name) for name in ("trust_remote_code", "allow_pickle")}
+        names = ("trust_remote_code", "allow_pickle", "part", "language")
+        return {name: getattr(self, name) for name in names}
 
 
 class Session:
@@ -97,6 +105,9 @@ class Session:
         self.options = Options(**options)
         self.x, self.y = x, None if x is y or _same_name(x, y) else y
         self.probe = _probe(probe)
+        in_hand = any(getattr(model, "teacher", None) is not None for model in (x, y))
+        if in_hand or self.options.part == "decoder":
+            self.probe = replace(self.probe, with_text=True)
         self.accelerator = accelerator or processes()
         refuse_lone_processes(self.accelerator.num_processes)
         given = self.accelerator.mixed_precision
@@ -223,7 +234,7 @@ class Session:
             "models": {"x": x.provenance(), "y": (hearing.y or x).provenance()},
             "probe": self.probe.provenance() | hearing.heard.summary(),
             "too_short": dict(sorted(hearing.too_short.items())),
-            "clock": {"hop_ms": 1000 * grid.hop_seconds, "offset_ms": 1000 * grid.offset_seconds},
+            "clock": grid.provenance(),
             **{name: getattr(self.options, name) for name in asked},
             "plan": self.plan.summary(),
             "device": str(self.accelerator.device),

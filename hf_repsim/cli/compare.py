@@ -14,6 +14,7 @@ from hf_repsim.cli.options import (
     measuring,
     option,
     probing,
+    speaking,
     writable,
 )
 from hf_repsim.terminal import Command, errors, print_rows, quiet
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _SHOWN_SKIPS = 5
 _PASSED = ("pairs", "frames_per_utterance", "precision", "batch_seconds", "memory", "resume",
-           "trust_remote_code", "allow_pickle")  # fmt: skip
+           "trust_remote_code", "allow_pickle", "part", "language")  # fmt: skip
 
 
 @click.command(
@@ -36,6 +37,8 @@ _PASSED = ("pairs", "frames_per_utterance", "precision", "batch_seconds", "memor
 @click.argument("x")
 @click.argument("y", required=False)
 @probing
+@option("--text-column", help="Where transcripts are, if its name does not tell.")
+@speaking
 @measuring
 @option("--pairs", type=click.Choice(["all", "same_depth", "adjacent"]), default="all",
          help="Which layers meet.")  # fmt: skip
