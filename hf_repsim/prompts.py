@@ -34,20 +34,19 @@ Prompt = Callable[[Asked], list[int]]
 def of_tokenizer(asked: Asked) -> list[int]:
     """The prompt of most: the start token, and what the tokenizer puts before a target text.
 
+    Where the tokenizer knows no languages, a language has no say.
+
     Raises:
-        ValueError: There is no start token, or the language has no say.
+        ValueError: There is no start token, or no language or an unknown one where it knows some.
     """
     tokenizer = asked.tokenizer
-    has_languages = getattr(tokenizer, "tgt_lang", None) is not None
-    if asked.language is not None:
-        if not has_languages:
-            raise ValueError("its tokenizer has no languages to choose from; leave out language")
+    if getattr(tokenizer, "tgt_lang", None) is not None:
+        if asked.language is None:
+            raise ValueError(_which_language("it writes several languages"))
         try:
             tokenizer.tgt_lang = asked.language
         except Exception as error:
             raise ValueError(f"it has no language {asked.language!r}") from error
-    elif has_languages:
-        raise ValueError(_which_language("it writes several languages"))
     whole = tokenizer(text_target="a")["input_ids"]
     text = tokenizer("a", add_special_tokens=False)["input_ids"]
     places = [i for i in range(len(whole)) if whole[i : i + len(text)] == text]

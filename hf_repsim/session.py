@@ -40,7 +40,7 @@ _PLAN = "plan.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How models are listened to. Only the first four have a say in the numbers.
+    """How models are listened to. The first four, `part` and `language` have a say in the numbers.
 
     Raises ValueError for a value that means nothing.
     """

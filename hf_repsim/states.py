@@ -32,6 +32,7 @@ __all__ = [
     "LayerStates",
     "Prepared",
     "SpeechModel",
+    "TokenStates",
     "TooShort",
     "check_model",
     "extract",

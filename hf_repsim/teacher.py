@@ -22,8 +22,9 @@ from torch import Tensor
 
 from hf_repsim.text_clock import TextClock
 
-_ROUTES = ("name_or_path", "_file", "_files_loaded")  # of a tokenizer's options, that are places
-_TEXT_PARTS = ("normalizer", "pre_tokenizer", "model")  # of a fast tokenizer, that cut text
+# what cuts text: parts of a fast tokenizer, and attributes of a slow one
+_TEXT_PARTS = ("normalizer", "pre_tokenizer", "model")
+_TEXT_OPTIONS = ("do_lower_case", "do_upper_case", "normalize", "add_prefix_space", "legacy")
 
 
 class Unsaid(ValueError):
@@ -180,8 +181,10 @@ def _vocabulary(tokenizer: Any) -> str:
         whole = json.loads(tokenizer.backend_tokenizer.to_str())
         told: Any = {part: whole.get(part) for part in _TEXT_PARTS}
     else:
-        options = {k: str(v) for k, v in tokenizer.init_kwargs.items() if not k.endswith(_ROUTES)}
-        told = {"class": type(tokenizer).__name__, "vocabulary": tokenizer.get_vocab(), **options}
+        added = tokenizer.get_added_vocab()
+        vocabulary = {t: i for t, i in tokenizer.get_vocab().items() if t not in added}
+        told = {"class": type(tokenizer).__name__, "vocabulary": vocabulary}
+        told |= {name: str(getattr(tokenizer, name, None)) for name in _TEXT_OPTIONS}
         if hasattr(tokenizer, "sp_model"):
             told["model"] = tokenizer.sp_model.serialized_model_proto().hex()
         told["merges"] = [str(pair) for pair in getattr(tokenizer, "bpe_ranks", ())]

@@ -18,6 +18,7 @@ import torch
 
 from hf_repsim import Probe, alarm, hearing, savepoint
 from hf_repsim.alarm import together
+from hf_repsim.comparison import accumulate
 from hf_repsim.hearing import check_pair, load_pair
 from hf_repsim.listening import listen, processes
 from hf_repsim.reduction import add_over_ranks
@@ -172,6 +173,19 @@ def hear(accelerator, folder, model, probe, kept=None, within=None):
     sums = (moments.state_dict(), moments.meta(), account)
     torch.save(sums, Path(folder) / f"{share[1]}-{share[0]}.pt")
     return time.monotonic() - start
+
+
+def say(accelerator, folder, model, probe):
+    """Have the decoder say what a probe has for transcripts, in float64."""
+    options = {"part": "decoder", "precision": "fp64", "batch_seconds": SECONDS}
+    moments = accumulate(model, probe=probe, accelerator=accelerator, **options)
+    torch.save(
+        (moments.state_dict(), moments.meta(), moments.provenance), _place(accelerator, folder)
+    )
+
+
+def _place(accelerator, folder):
+    return Path(folder) / f"{accelerator.num_processes}-{accelerator.process_index}.pt"
 
 
 if __name__ == "__main__":

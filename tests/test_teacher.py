@@ -94,6 +94,10 @@ def test_a_prompt_begins_with_the_start_token_once(end, start, prompt):
     assert of_tokenizer(asked(word_tokenizer(end=end), start)) == prompt
 
 
+def test_a_language_has_no_say_where_none_can_be_chosen():
+    assert of_tokenizer(asked(word_tokenizer(), 2, "en")) == [2]
+
+
 def tokens(tokenizer, ids) -> list[str]:
     return tokenizer.convert_ids_to_tokens(ids)
 
@@ -145,7 +149,6 @@ class Languages(transformers.PreTrainedTokenizerFast):
     ("prompt", "given", "match"),
     [
         (of_tokenizer, {}, "its configuration names no decoder_start_token_id"),
-        (of_tokenizer, {"language": "en"}, "has no languages to choose from; leave out language"),
         (of_cohere, {}, "it is multilingual: say of which one .*--language en"),
         (of_cohere, {"language": "en"}, "its tokenizer has no token '▁', which its prompt needs"),
         (of_a_template, {}, "its prompt is made by a chat template, which is not read"),
