@@ -52,7 +52,10 @@ def of_tokenizer(asked: Asked) -> list[int]:
     places = [i for i in range(len(whole)) if whole[i : i + len(text)] == text]
     if not places:
         raise ValueError("its tokenizer does not keep a text together")
-    return _begun(whole[: places[-1]], asked.start)
+    before = whole[: places[-1]]
+    if tokenizer.unk_token_id in before:  # some take any name, and only warn
+        raise ValueError(f"it has no language {asked.language!r}")
+    return _begun(before, asked.start)
 
 
 def of_whisper(asked: Asked) -> list[int]:

@@ -168,12 +168,28 @@ def test_a_language_must_be_one_of_the_tokenizers():
     assert of_tokenizer(asked(tokenizer, 1, "two")) == [1]
 
 
-def test_a_tokenizer_that_scatters_a_text_is_refused():
-    def scatter(text=None, text_target=None, **options):
-        return {"input_ids": [4] if text else [7, 8]}
+class Fake:
+    """A tokenizer that makes of "a" what it is told."""
 
-    with pytest.raises(ValueError, match="its tokenizer does not keep a text together"):
-        of_tokenizer(asked(scatter, 1))
+    tgt_lang, unk_token_id = "xx", 3
+
+    def __init__(self, alone, target):
+        self.alone, self.target = alone, target
+
+    def __call__(self, text=None, text_target=None, **options):
+        return {"input_ids": self.alone if text else self.target}
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "match"),
+    [
+        (Fake([4], [7, 8]), "its tokenizer does not keep a text together"),
+        (Fake([4], [3, 4, 2]), "it has no language 'en'"),
+    ],
+)
+def test_a_tokenizer_that_scatters_a_text_or_takes_any_language_is_refused(tokenizer, match):
+    with pytest.raises(ValueError, match=match):
+        of_tokenizer(asked(tokenizer, 1, "en"))
 
 
 def test_languages_that_are_missing_or_unknown_are_refused_before_weights_are_read(tmp_path):
