@@ -39,6 +39,7 @@ class Anatomy:
     longest: int | None = None  # samples that are heard at most; longer audio is cut in pieces
     least: int = 1  # samples that it takes
     is_measured: bool = False  # when frames fall was measured, not derived
+    encoder: Anatomy | None = None  # that this one, of a decoder, attends to
 
 
 def anatomy_of(family: Family, whole: nn.Module, configs: Configs) -> Anatomy:

@@ -32,6 +32,7 @@ class Utterance:
     rate: int  # samples per second
     speaker: str | None = None
     text: str | None = None
+    with_text: bool = False  # whether the text is part of what is heard
 
     @property
     def seconds(self) -> float:
@@ -40,11 +41,13 @@ class Utterance:
 
     @cached_property
     def digest(self) -> int:
-        """SHA-256 of id, rate and samples, computed once."""
+        """SHA-256 of id, rate and samples, and of the text if that is heard, computed once."""
         name = self.id.encode()
         sha = hashlib.sha256(len(name).to_bytes(8, "little") + name)
         sha.update(self.rate.to_bytes(8, "little"))
         sha.update(np.ascontiguousarray(self.samples, dtype="<f4"))
+        if self.with_text:
+            sha.update(b"text" + (self.text or "").encode())
         return int.from_bytes(sha.digest(), "big")
 
     def waveform(self, rate: int) -> np.ndarray:
@@ -88,9 +91,10 @@ class AudioBatch:
 class Heard:
     """A running account of what was heard; `a + b` is the account of both (ranks, shards, resumes).
 
-    The fingerprint identifies the ids, rates and samples that were heard, and nothing else: it is
-    the sum, modulo 2**256, of the SHA-256 of each utterance's id, rate and float32 samples. So it
-    depends neither on the order nor on how the utterances were shared out.
+    The fingerprint identifies the ids, rates and samples that were heard, and the transcripts where
+    decoders were made to say them, and nothing else: it is the sum, modulo 2**256, of the SHA-256
+    of each utterance's id, rate, float32 samples and, then, its text. So it depends neither on the
+    order nor on how the utterances were shared out.
     """
 
     n_utterances: int = 0

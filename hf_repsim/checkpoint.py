@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -20,12 +19,16 @@ from huggingface_hub import snapshot_download
 from torch import nn
 
 from hf_repsim.anatomy import Anatomy, anatomy_of, find_head
+from hf_repsim.decoder import decoder_anatomy, find_teacher
 from hf_repsim.ear import find_tower
-from hf_repsim.families import Family, find_family
+from hf_repsim.families import Family
 from hf_repsim.layers import Layer
+from hf_repsim.model_configs import incomparable, read_config, read_extractor, read_family
 from hf_repsim.model_files import EXTRACTORS, PICKLES, SAFETENSORS, ModelFiles
-from hf_repsim.table import printable
+from hf_repsim.teacher import Teacher
 from hf_repsim.tower_weights import read_alone
+
+PARTS = ("encoder", "decoder")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Checkpoint:
     extractor: Any
     weights: str  # the weight file, or the index of its parts
     trust_remote_code: bool = False
+    teacher: Teacher | None = None  # where the part that is listened to is the decoder
 
     def layers(self) -> dict[str, Layer]:
         """Return the model's layers, from a skeleton without weights."""
@@ -73,6 +77,19 @@ class Checkpoint:
         except ValueError as error:
             raise ValueError(f"{self.files.name} is not a speech model: {error}") from error
 
+    def find_teacher(self, language: str | None) -> Teacher:
+        """Return what makes its decoder say transcripts; needs no weights.
+
+        Raises:
+            ValueError: If it has no decoder, or this lacks its tokenizer or a language.
+        """
+        options = {"trust_remote_code": self.trust_remote_code}
+        where = {"language": language, "options": options}
+        try:
+            return find_teacher(self.files, self.family, self._whole(), **where)
+        except ValueError as error:
+            raise incomparable(f"the decoder of {self.files.name}", error) from error
+
     def _whole(self) -> nn.Module:
         cls = self._class()
         build = getattr(cls, "_from_config", None) or cls.from_config
@@ -82,15 +99,19 @@ class Checkpoint:
 
     def _anatomy(self, whole: nn.Module) -> Anatomy:
         try:
-            return anatomy_of(self.family, whole, (self.config, self.extractor))
+            encoder = anatomy_of(self.family, whole, (self.config, self.extractor))
+            if self.teacher is None:
+                return encoder
+            return decoder_anatomy(whole, encoder, self.teacher.clock)
         except ValueError as error:
-            raise ValueError(f"{self.files.name} cannot be compared: {error}") from error
+            raise incomparable(self.files.name, error) from error
 
     def load(self) -> tuple[nn.Module, Anatomy]:
         """Return the whole model with weights in its tower and head, and where it hears.
 
-        The rest of it stays on the meta device. Weights are float32, modules in eval mode. A head
-        whose weights were not saved is None, and logits are no layer then.
+        The rest of it stays on the meta device, unless the decoder is listened to. Weights are
+        float32, modules in eval mode. A head whose weights were not saved is None, and logits are
+        no layer then.
 
         Raises:
             ValueError: If weights that the tower reads are missing or do not fit.
@@ -112,7 +133,8 @@ class Checkpoint:
     def reads_alone(self, whole: nn.Module, tower: nn.Module) -> bool:
         """Whether the tower is read without the rest of the model, which has no head for us."""
         has_head = find_head(self.family, whole) is not None
-        return tower is not whole and not has_head and self.weights in SAFETENSORS
+        is_all = self.teacher is not None or tower is whole or has_head
+        return not is_all and self.weights in SAFETENSORS
 
     def _load_whole(self, skeleton: nn.Module, anatomy: Anatomy) -> tuple[nn.Module, Anatomy]:
         self.files.fetch_weights(self.weights)
@@ -130,6 +152,8 @@ class Checkpoint:
         except Exception as error:  # a truncated file, a pickle that runs code, a wrong shape, ...
             raise self._unreadable(error) from error
         path, missing = anatomy.ear.tower, info["missing_keys"]
+        if self.teacher is not None:
+            path = ""  # all of it is needed
         inside = f"{path}." if path else ""
         self._refuse_missing(key for key in missing if key.startswith(inside))
         head = self.family.head
@@ -197,6 +221,8 @@ def find_checkpoint(
     revision: str | None = None,
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
+    part: str = "encoder",
+    language: str | None = None,
 ) -> Checkpoint:
     """Find a speech model and everything but its weights.
 
@@ -205,66 +231,27 @@ def find_checkpoint(
         revision: A branch, tag or commit on the Hub.
         trust_remote_code: Run model code that comes with the checkpoint.
         allow_pickle: Read pickled weights if there are no safetensors.
+        part: What is listened to, "encoder" or "decoder".
+        language: Of transcripts, which a decoder is made to say, where it knows several.
 
     Raises:
         FileNotFoundError: If there is no such model or revision.
         PermissionError: If the model is gated.
         ConnectionError: If the Hub is needed and cannot be reached.
-        ValueError: If it is not a speech model that we know, or lacks its feature extractor or
-            weights.
+        ValueError: If it is no speech model that we know, or lacks a part that is needed.
     """
+    if part not in PARTS:
+        raise ValueError(f"no part {part!r}; known: {', '.join(PARTS)}")
     files = ModelFiles.locate(name, revision)
-    family = _family(files)
+    family = read_family(files)
     if trust_remote_code and files.commit:
         snapshot_download(files.name, revision=files.commit, allow_patterns=["*.py"])
     options = {"trust_remote_code": trust_remote_code}
-    config = _read(files, "AutoConfig", options)
-    if why := family.refused(config):
-        raise ValueError(f"{files.name} cannot be compared: {why}")
-    # hidden_states[-1] is to be the raw output of the last block, as the others are; the normed
-    # one is `final`.
-    config.tie_last_hidden_states = False
+    config = read_config(files, family, options)
     checkpoint = Checkpoint(files, family, config, None, "", trust_remote_code)
     if family.tower is None:
         checkpoint.require_ears()
-    extractor = _read_extractor(files, family, options)
-    family.window(config, extractor)
+    teacher = checkpoint.find_teacher(language) if part == "decoder" else None
+    extractor = read_extractor(files, family, config, options=options)
     weights = files.first(*SAFETENSORS, *(PICKLES if allow_pickle else ()), fetch=False)
-    return replace(checkpoint, extractor=extractor, weights=weights)
-
-
-def _family(files: ModelFiles) -> Family:
-    try:
-        described = json.loads((files.folder / "config.json").read_text(encoding="utf-8"))
-        family = find_family(described.get("model_type"))
-        importlib.import_module(family.home)  # tells transformers of model types that it lacks
-    except (AttributeError, ValueError) as error:
-        raise ValueError(f"{files.name} cannot be compared: {error}") from error
-    return family
-
-
-def _read_extractor(files: ModelFiles, family: Family, options: dict[str, bool]) -> Any:
-    files.first(*EXTRACTORS)
-    extractor = _read(files, "AutoFeatureExtractor", options)
-    makes = getattr(extractor, "model_input_names", [None])[0]
-    if family.inputs is not None and makes != family.inputs[0]:
-        raise ValueError(
-            f"{files.name} takes {family.inputs[0]}, but its feature extractor "
-            f"({type(extractor).__name__}) makes {makes}: {EXTRACTORS[0]} is of another model"
-        )
-    # The same audio must give the same states, and no more than the audio.
-    for name in ("dither", "audio_delay_seconds", "audio_silence_prefix_seconds"):
-        if getattr(extractor, name, 0.0):
-            setattr(extractor, name, 0.0)
-    return extractor
-
-
-def _read(files: ModelFiles, auto_class: str, options: dict[str, bool]) -> Any:
-    import transformers
-
-    try:
-        return getattr(transformers, auto_class).from_pretrained(files.folder, **options)
-    except Exception as error:  # a missing package, a value of the wrong type, ...
-        # of several sentences only the first says what is wrong
-        said = printable(str(error).strip().split("\n")[0])
-        raise ValueError(f"the configuration of {files.name} cannot be read: {said}") from error
+    return replace(checkpoint, extractor=extractor, weights=weights, teacher=teacher)

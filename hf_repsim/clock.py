@@ -46,6 +46,15 @@ class FrameClock:
         """Centre of frame 0, in seconds."""
         return self.offset / self.rate
 
+    @property
+    def frames_a_second(self) -> float:
+        """Frames in a second of audio."""
+        return self.rate / self.hop
+
+    def provenance(self) -> dict[str, float]:
+        """When frames fall, in milliseconds, as JSON."""
+        return {"hop_ms": 1000 * self.hop_seconds, "offset_ms": 1000 * self.offset_seconds}
+
     def n_frames(self, n_samples: int) -> int:
         """Count the frames of ``n_samples`` samples: ``floor((n - needs) / hop) + 1``, or 0."""
         return max(0, math.floor((n_samples - self.needs) / self.hop) + 1)

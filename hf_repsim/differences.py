@@ -18,10 +18,16 @@ _HASH = re.compile("(sha256:)?[0-9a-f]{40,64}")
 # in words, where the provenance has it, and what None means there; of other frames, then of what
 # need not move a value
 _FRAMES: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("rows are", ("clock", "unit"), "frames"),
     ("milliseconds per frame", ("clock", "hop_ms"), _UNKNOWN),
     ("frames per utterance", ("frames_per_utterance",), "all"),
 )
-_OF_A_MODEL = (("model ", "name"), ("revision of ", "revision"), ("precision of ", "precision"))
+_OF_A_MODEL = (
+    ("model ", "name", _UNKNOWN),
+    ("revision of ", "revision", _UNKNOWN),
+    ("precision of ", "precision", _UNKNOWN),
+    ("prompt of ", "prompt", "none"),
+)
 _OTHER: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("data set", ("probe", "dataset"), _UNKNOWN),
     ("its config", ("probe", "config"), "none"),
@@ -68,9 +74,9 @@ def other_frames(a: Recorded, b: Recorded) -> list[str]:
     if is_one_model(a) and is_one_model(b):
         sides.pop("y", None)  # what is said of x
     of_models = [
-        (f"{words}{_short(side)}", ("models", side, name), _UNKNOWN)
+        (f"{words}{_short(side)}", ("models", side, name), absent)
         for side in sides
-        for words, name in _OF_A_MODEL
+        for words, name, absent in _OF_A_MODEL
     ]
     for words, path, absent in (*of_models, *_FRAMES):
         told += _line(words, recorded(a, path), recorded(b, path), absent=absent)

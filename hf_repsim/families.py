@@ -30,6 +30,7 @@ from hf_repsim.front_ends import (
     whisper_front_end,
     whisper_window,
 )
+from hf_repsim.prompts import Prompt, of_a_template, of_cohere, of_tokenizer, of_whisper
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Family:
     prepare: Prepare = lambda made: made  # what the extractor made, as the model wants it
     # Tokens before the first frame, and bands of frequency, that states have.
     tokens: Callable[[Any], tuple[int, int]] = lambda config: (0, 1)
+    # What its decoder, if it has one, hears before a transcript.
+    prompt: Prompt = of_tokenizer
     # How it is loaded.
     home: str = "transformers"  # has the classes; importing it makes the model types known
     harmless_missing: tuple[str, ...] = ()  # names of parameters that evaluation never reads
@@ -105,6 +108,7 @@ FAMILIES: list[Family] = [
         final=lambda config: "layer_norm",
         padding="max_length",
         window=whisper_window,
+        prompt=of_whisper,
     ),
     Family(
         model_types=("speech_to_text",),
@@ -153,6 +157,8 @@ FAMILIES: list[Family] = [
         model_types=("moonshine_streaming",),
         prepare=multiple_of(80, "input_values"),
     ),
+    Family(model_types=("cohere_asr",), prompt=of_cohere),
+    Family(model_types=("canary",), prompt=of_a_template),
     # Frames are taken by eights, which the processor sees to.
     Family(
         model_types=("nemotron3_5_transcribe", "nemotron3_5_transcribe_audio", "nemo_speechlm"),

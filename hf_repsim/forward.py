@@ -19,9 +19,10 @@ from torch import Tensor
 from hf_repsim.features import make_features
 from hf_repsim.speech_model import PRECISIONS, SpeechModel
 from hf_repsim.taps import recorded
+from hf_repsim.teacher import Forced, token_rows
 
 # Padded and alone, valid frames may differ by this much of the layer's standard deviation.
-_PADDING_TOLERANCE = 1e-4
+PADDING_TOLERANCE = 1e-4
 # Where padding is exact it still costs time: a padded row is at least this share audio.
 _LEAST_AUDIO = 0.8
 
@@ -35,6 +36,7 @@ class Pass:
     utterances: tuple[int, ...]  # per row, the index of its utterance in the batch
     n_samples: tuple[int, ...]  # per row, samples that are audio
     inputs: dict[str, Tensor]  # extractor outputs, in memory of the host
+    forced: tuple[Forced, ...] | None = None  # per row, what a decoder is made to say
 
 
 def make_passes(model: SpeechModel, waveforms: Sequence[np.ndarray]) -> list[Pass]:
@@ -89,6 +91,8 @@ def hear(model: SpeechModel, one: Pass, names: Sequence[str]) -> list[dict[str, 
         else list(output.hidden_states[i])
         for name, i in indices.items()
     }
+    if one.forced is not None:
+        return token_rows(rows, one.forced, name=model.name)
     return _cropped(model, one, rows)
 
 
@@ -124,7 +128,7 @@ def _padding_is_exact(model: SpeechModel) -> bool:
     (alone,) = hear(exact, _prepared(exact, [(0, short)]), names)
     padded, _ = hear(exact, _prepared(exact, [(0, short), (1, long)]), names)
     return all(
-        bool((alone[n] - padded[n]).abs().max() <= _PADDING_TOLERANCE * alone[n].std())
+        bool((alone[n] - padded[n]).abs().max() <= PADDING_TOLERANCE * alone[n].std())
         for n in names
     )
 
@@ -152,7 +156,7 @@ def _prepared(model: SpeechModel, group: list[_Piece]) -> Pass:
     padding = model.family.padding or is_ragged or None
     made = make_features(model.processor, waveforms, padding=padding, mask=is_ragged)
     made = model.family.prepare(made)
-    inputs = {name: made[name] for name in model.anatomy.ear.arguments if name in made}
+    inputs = {name: made[name] for name in model.hearing.ear.arguments if name in made}
     return Pass(utterances, lengths, inputs)
 
 

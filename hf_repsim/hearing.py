@@ -12,8 +12,7 @@ import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
 
-from hf_repsim.clock import FrameClock, slowest_clock
-from hf_repsim.forward import may_pad
+from hf_repsim.forcing import settle
 from hf_repsim.layers import Layer
 from hf_repsim.lineup import Model, sides
 from hf_repsim.memory import sums_device
@@ -29,6 +28,7 @@ from hf_repsim.states import (
     prepare,
     too_short,
 )
+from hf_repsim.text_clock import Clock, common_clock
 
 if TYPE_CHECKING:
     from hf_repsim.stream import Stream
@@ -61,9 +61,9 @@ class Hearing:
     waited: float = 0.0  # seconds in which the models had no audio to hear
 
     @property
-    def grid(self) -> FrameClock:
-        """The clock of the slowest layer."""
-        return slowest_clock(layer.clock for layer in self._chosen)
+    def grid(self) -> Clock:
+        """The clock of the slowest layer; of decoders that of tokens or words."""
+        return common_clock(layer.clock for layer in self._chosen)
 
     @property
     def _chosen(self) -> list[Layer]:
@@ -135,7 +135,7 @@ class Hearing:
         """Do what can be done before a model is needed; to be run ahead, in another thread."""
         short: dict[str, str] = {}
         for model in self.models:
-            short |= too_short(model, batch)
+            short |= too_short(model, batch, self.grid)
         long = AudioBatch(tuple(u for u in batch.utterances if u.id not in short))
         models = self.models if long.utterances else []
         return Ready(batch, tuple(prepare(model, long) for model in models), short)
@@ -224,7 +224,7 @@ def load_models(
         for model in models
     ]
     for model in loaded:
-        may_pad(model)  # here, as `prepare` runs beside the models
+        settle(model)  # here, as `prepare` runs beside the models
     how = {"labels": labels, "frames_per_utterance": frames_per_utterance}
     return Hearing(loaded, layers, pairs, sums_device(device), **how)
 

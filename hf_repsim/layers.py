@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from hf_repsim.clock import FrameClock
+from hf_repsim.text_clock import Clock
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Layer:
     hidden_state: int | None  # index in `hidden_states`; None if it is only had by a hook
     module_path: str  # in the class named by config.architectures[0]; "... (input)" for encoder.0
     n_features: int
-    clock: FrameClock
+    clock: Clock  # of frames; of tokens where it is a decoder's
     default: bool  # compared unless other layers are asked for
     axes: Axes = Axes()  # of what the module says
     is_regular: bool = True  # the clock counts its frames; else it does so to a coarse layer's hop

@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hf_repsim.layers import Layer, select_layers
 from hf_repsim.pairing import Pairs, resolve_pairs
 from hf_repsim.speech_model import SpeechModel, check_model
 from hf_repsim.table import printable
+from hf_repsim.text_clock import common_clock
 
 Model = str | Path | SpeechModel
 FEW_LAYERS = 5  # of each labelled model, unless others are asked for
@@ -96,14 +97,15 @@ def check_models(
     layers: Sequence[str] | None,
     pairs: Pairs,
     labels: Sequence[str] | None = None,
-    **loading: bool,
+    **loading: Any,
 ) -> list[list[str]]:
     """Layers of each model that take part, having checked all that needs no weights.
 
     Of labelled models globs match LAYER or LABEL/LAYER, and by default a few layers are taken.
 
     Raises:
-        ValueError: a model is not there or not speech; a glob or a pair matches nothing.
+        ValueError: a model is not there or not speech; time would meet text; a glob or a pair
+            matches nothing.
     """
     tables = [_layers(model, loading) for model in models]
     names = [str(name_of(model)) for model in models]
@@ -114,6 +116,8 @@ def check_models(
         _select(table, layers, label=labels and labels[i], name=names[i])
         for i, table in enumerate(tables)
     ]
+    pairs_of = zip(tables, chosen, strict=True)
+    common_clock(table[name].clock for table, own in pairs_of for name in own)
     named = sides([dict.fromkeys(own) for own in chosen], labels)
     resolve_pairs(pairs, list(named[0]), list(named[-1]))
     return chosen
@@ -141,7 +145,7 @@ def _matching(table: Mapping[str, Layer], glob: str, label: str | None) -> list[
     return [name for text, name in full.items() if fnmatchcase(text, glob)]
 
 
-def _layers(model: Model, options: Mapping[str, bool]) -> dict[str, Layer]:
+def _layers(model: Model, options: Mapping[str, Any]) -> dict[str, Layer]:
     return model.layers if isinstance(model, SpeechModel) else check_model(model, **options)
 
 

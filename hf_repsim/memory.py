@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from hf_repsim.anatomy import Anatomy
 from hf_repsim.checkpoint import find_checkpoint
-from hf_repsim.clock import slowest_clock
 from hf_repsim.families import Family
 from hf_repsim.layers import Layer
 from hf_repsim.products import GRAM_ROWS
 from hf_repsim.speech_model import SpeechModel
+from hf_repsim.text_clock import common_clock
 
 LONGEST = 30.0  # seconds; an utterance of this length is to fit, however small the batches
 SHORTEST = 2.0  # seconds; a fixed window costs the same for less
@@ -46,20 +47,21 @@ class Footprint:
         return sum(_a_second(layer) for layer in kept)
 
 
-def footprint(model: SpeechModel | str | Path, **loading: bool) -> Footprint:
+def footprint(model: SpeechModel | str | Path, **loading: Any) -> Footprint:
     """What a model takes, from its configuration and a skeleton without weights.
 
     Errors and options are those of `check_model`.
     """
     if isinstance(model, SpeechModel):
-        configs = model.module.config, model.processor
-        return _footprint(model.family, configs, model.anatomy)
+        config = model.whole.get_submodule(model.hearing.ear.tower).config
+        return _footprint(model.family, (config, model.processor), model.anatomy)
     checkpoint = find_checkpoint(model, **loading)
     whole, anatomy = checkpoint.skeleton()
-    tower = whole.get_submodule(anatomy.ear.tower)
-    sizes = float32_bytes(tower if checkpoint.reads_alone(whole, tower) else whole)
+    tower = whole.get_submodule((anatomy.encoder or anatomy).ear.tower)
+    read = float32_bytes(tower if checkpoint.reads_alone(whole, tower) else whole)
+    sizes = read, read if checkpoint.teacher else float32_bytes(tower)
     configs = tower.config, checkpoint.extractor
-    return _footprint(checkpoint.family, configs, anatomy, sizes=(sizes, float32_bytes(tower)))
+    return _footprint(checkpoint.family, configs, anatomy, sizes=sizes)
 
 
 def activation_bytes(
@@ -72,14 +74,14 @@ def activation_bytes(
     """
     sides = list(zip(models, chosen, strict=True))
     layers = [model.layers[name] for model, names in sides for name in names]
-    hop = slowest_clock(layer.clock for layer in layers).hop_seconds
+    rows = max(seconds, LONGEST) * common_clock(layer.clock for layer in layers).frames_a_second
     held = most = 0.0
     for model, names in sides:
         heard, before = _seconds_heard(model, seconds), held
         held += heard * model.states(names)
         most = max(most, before + heard * model.front, held + heard * model.forward)
-    frames = 4 * max(seconds, LONGEST) / hop * sum(layer.n_features for layer in layers)
-    grams = 4 * 2 * len(layers) * GRAM_ROWS * LONGEST / hop
+    frames = 4 * rows * sum(layer.n_features for layer in layers)
+    grams = 4 * 2 * len(layers) * GRAM_ROWS * rows * LONGEST / max(seconds, LONGEST)
     # states with the frames made of them; frames with the same about the origin and what
     # `Moments.update` makes of one utterance
     return int(max(most, held + frames, 2 * frames + grams))
@@ -163,6 +165,10 @@ def _left(group: Path, names: tuple[str, str], cached: str) -> Iterable[int]:
 def _footprint(
     family: Family, configs: tuple, anatomy: Anatomy, *, sizes: tuple[int, int] = (0, 0)
 ) -> Footprint:
+    if anatomy.encoder is not None:
+        heard = _footprint(family, configs, anatomy.encoder, sizes=sizes)
+        # a decoder has fewer rows than its encoder, and attends to all of the encoder's
+        return replace(heard, layers=anatomy.layers, forward=2 * heard.forward)
     config, extractor = configs
     layers = anatomy.layers
     wide = max(layer.n_features for layer in layers.values() if layer.default)
@@ -184,7 +190,7 @@ def _footprint(
 
 
 def _a_second(layer: Layer) -> float:
-    return 4 * layer.n_features / layer.clock.hop_seconds
+    return 4 * layer.n_features * layer.clock.frames_a_second
 
 
 def _seconds_heard(model: Footprint, seconds: float) -> float:

@@ -13,13 +13,13 @@ from operator import add
 from typing import Any
 
 from hf_repsim.cells import cell_columns, cells, is_matrix, is_trajectory
+from hf_repsim.circumstances import now, versions
 from hf_repsim.differences import fingerprint, other_frames, recorded
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
 from hf_repsim.origin import about_origin
 from hf_repsim.rescoring import score_sums
 from hf_repsim.result import SimilarityResult, by_measure
-from hf_repsim.session import now, versions
 from hf_repsim.table import printable
 from hf_repsim.trajectory import together
 

@@ -120,7 +120,7 @@ def make_plan(
     precision: str | None = None,
     utterances: int | None = None,
     passes: int | None = None,
-    **loading: bool,
+    **loading: Any,
 ) -> Plan:
     """Plan the memory of a comparison, before a weight is read.
 

@@ -40,6 +40,8 @@ class Probe:
     - Ids: the id column if there is one, else the file's name within the dataset, else the running
       index. Of several utterances of one name, the later are called "name#2", "name#3", ...; but
       in an `id_column` that was named, a second "name" is an error.
+    - With text: transcripts are part of what is heard, and of its fingerprint; decoders are made to
+      say them. The column is found by its name (text, transcription, sentence, ...) or named.
     - Bad audio (undecodable, empty, NaN or Inf) is skipped and recorded, or raised: `on_bad`.
     """
 
@@ -54,6 +56,7 @@ class Probe:
     max_utterances: int | None = field(default=None, kw_only=True)
     max_seconds: float | None = field(default=None, kw_only=True)
     on_bad: str = field(default="skip", kw_only=True)
+    with_text: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.on_bad not in ("skip", "raise"):
@@ -115,6 +118,12 @@ class Probe:
         Looks the dataset, config, split and columns up and decodes a first utterance. Raises
         FileNotFoundError, PermissionError, ConnectionError or ValueError; each says what to do.
         """
+        if self.with_text and self.columns.text is None:
+            raise ValueError(
+                f"{self.source.label} has no column of transcripts that is known by its name, and "
+                "decoders are made to say transcripts; name it (text_column, --text-column), one "
+                f"of: {', '.join(self.source.features)}"
+            )
         heard = Heard()
         if next(self._utterances(heard, (0, 1), _FIRST_ROWS), None) is not None:
             return
@@ -147,9 +156,8 @@ class Probe:
                     f"utterance {name!r} of {self.source.label} cannot be heard: {error}"
                 ) from error
             return str(error)
-        return Utterance(
-            name, samples, rate, read_text(row, columns.speaker), read_text(row, columns.text)
-        )
+        told = read_text(row, columns.speaker), read_text(row, columns.text)
+        return Utterance(name, samples, rate, *told, with_text=self.with_text)
 
     def provenance(self) -> dict[str, object]:
         """What was asked for and found, JSON-able and without machine paths."""
@@ -164,6 +172,7 @@ class Probe:
             "max_utterances": self.max_utterances,
             "max_seconds": self.max_seconds,
             "on_bad": self.on_bad,
+            **({"forced_text": columns.text} if self.with_text else {}),
             **software(),
         }
 

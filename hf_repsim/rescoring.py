@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from hf_repsim.circumstances import now, versions
 from hf_repsim.comparison import choose_measures, pair_columns, score
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
 from hf_repsim.origin import knows_utterances
 from hf_repsim.result import COLUMNS, SimilarityResult, by_measure
-from hf_repsim.session import now, versions
 
 _UNKNOWN = (
     "refused: it needs sums about one origin, and these were added from two or more; compare "

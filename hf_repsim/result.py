@@ -207,9 +207,11 @@ class SimilarityResult:
         return printable(":".join(str(part) for part in parts if part)) or "unknown probe"
 
     def counts(self) -> str:
-        """How much was heard, in words: utterances and frames."""
+        """How much was heard, in words: utterances and frames, or tokens or words of decoders."""
+        unit = _mapping(self.provenance.get("clock")).get("unit")
+        rows = f"{unit}s" if unit in ("token", "word") else "frames"
         words = []
-        for column, noun in (("n_utterances", "utterances"), ("n_frames", "frames")):
+        for column, noun in (("n_utterances", "utterances"), ("n_frames", rows)):
             found = {count for count in self.columns.get(column, ()) if count is not None}
             if found:
                 low, high = min(found), max(found)

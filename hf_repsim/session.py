@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +15,9 @@ import torch
 from accelerate.utils import broadcast_object_list
 from accelerate.utils.memory import clear_device_cache
 
-from hf_repsim import __version__
 from hf_repsim.alarm import Alarm, together
+from hf_repsim.checkpoint import PARTS as PARTS_OF_MODELS
+from hf_repsim.circumstances import now, versions
 from hf_repsim.earlier import Earlier
 from hf_repsim.hearing import Hearing, load_models
 from hf_repsim.lineup import Model, by_side, check_models
@@ -38,13 +36,12 @@ if TYPE_CHECKING:
 
     from hf_repsim.result import SimilarityResult
 
-_PACKAGES = ("torch", "transformers", "datasets", "accelerate", "soundfile", "soxr")
 _PLAN = "plan.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How models are listened to. Only the first four have a say in the numbers.
+    """How models are listened to. The first four, `part` and `language` have a say in the numbers.
 
     With `about`, sums are taken about the origin of an earlier result, so that they can be added to
     its own (`merge`) without a loss; blocked CKA moves a little with it, all else in its last
@@ -66,6 +63,8 @@ class Options:
     progress: bool = False  # show a bar on stderr
     trust_remote_code: bool = False  # of the models, as for `load_model`
     allow_pickle: bool = False
+    part: str = "encoder"  # or "decoder": what its layers say while it is made to say transcripts
+    language: str | None = None  # of the transcripts, where a decoder knows several
 
     def __post_init__(self) -> None:
         for name in ("frames_per_utterance", "batch_seconds", "memory"):
@@ -74,13 +73,18 @@ class Options:
                 raise ValueError(f"{name} must be above 0, not {value}")
         if self.precision not in (None, *PRECISIONS):
             raise ValueError(f"no precision {self.precision!r}; known: {', '.join(PRECISIONS)}")
+        if self.part not in PARTS_OF_MODELS:
+            raise ValueError(f"no part {self.part!r}; known: {', '.join(PARTS_OF_MODELS)}")
+        if self.language is not None and self.part != "decoder":
+            raise ValueError("a language is of transcripts, which decoders say: part='decoder'")
         if self.resume and self.folder is None:
             raise ValueError("to resume, name the folder in which the sums were kept")
 
     @property
-    def loading(self) -> dict[str, bool]:
+    def loading(self) -> dict[str, Any]:
         """Options that find a model."""
-        return {name: getattr(self, name) for name in ("trust_remote_code", "allow_pickle")}
+        names = ("trust_remote_code", "allow_pickle", "part", "language")
+        return {name: getattr(self, name) for name in names}
 
 
 class Session:
@@ -109,6 +113,9 @@ class Session:
         self.options = Options(**options)
         self.models, self.labels = list(models), labels
         self.probe = _probe(probe)
+        in_hand = any(getattr(model, "teacher", None) is not None for model in models)
+        if in_hand or self.options.part == "decoder":
+            self.probe = replace(self.probe, with_text=True)
         self.accelerator = accelerator or processes()
         refuse_lone_processes(self.accelerator.num_processes)
         given = self.accelerator.mixed_precision
@@ -261,7 +268,7 @@ class Session:
             "asked": {side: model.asked for side, model in models.items() if model.asked},
             "probe": self.probe.provenance() | hearing.heard.summary(),
             "too_short": dict(sorted(hearing.too_short.items())),
-            "clock": {"hop_ms": 1000 * grid.hop_seconds, "offset_ms": 1000 * grid.offset_seconds},
+            "clock": grid.provenance(),
             **{name: getattr(self.options, name) for name in options},
             **({"about": self._earlier.told} if self._earlier else {}),
             "plan": self.plan.summary(),
@@ -270,17 +277,6 @@ class Session:
             "versions": versions(),
             "created": now(),
         }
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, of this package and of those that the numbers depend on."""
-    packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    return {"hf_repsim": __version__, "python": platform.python_version(), **packages}
-
-
-def now() -> str:
-    """The time to the second, in UTC and ISO 8601, for a provenance."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 @contextmanager

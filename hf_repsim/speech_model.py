@@ -17,6 +17,7 @@ from hf_repsim.families import Family
 from hf_repsim.layers import Layer, select_layers
 from hf_repsim.model_files import public_name
 from hf_repsim.taps import module_of
+from hf_repsim.teacher import Teacher
 
 PRECISIONS = {  # name -> what the forward pass computes in; weights are never kept in half
     "fp32": torch.float32,
@@ -28,7 +29,7 @@ PRECISIONS = {  # name -> what the forward pass computes in; weights are never k
 
 @dataclass
 class SpeechModel:
-    """The part of a model that hears (a decoder is not kept), ready to be listened to."""
+    """The part of a model that hears, or all of one whose decoder speaks, to be listened to."""
 
     name: str
     revision: str | None  # the Hub's commit, or sha256 of a folder's files
@@ -41,11 +42,18 @@ class SpeechModel:
     padding_exact: bool | None = None  # None: not tried yet; only some families ever try
     asked: str | None = None  # the Hub's revision that was asked for, as a branch
     precision: str = "fp32"  # one of PRECISIONS; in half precision the forward pass is autocast
+    teacher: Teacher | None = None  # makes the decoder say transcripts, if its layers are compared
+    text_padding_exact: bool | None = None  # of transcripts; None: not tried yet
 
     @property
     def module(self) -> nn.Module:
-        """The tower, that hears: eval, float32 (float64 where precision is fp64)."""
+        """The tower, that has the layers: eval, float32 (float64 where precision is fp64)."""
         return self.whole.get_submodule(self.anatomy.ear.tower)
+
+    @property
+    def hearing(self) -> Anatomy:
+        """Where it hears, which a decoder leaves to its encoder."""
+        return self.anatomy.encoder or self.anatomy
 
     @property
     def layers(self) -> dict[str, Layer]:
@@ -69,9 +77,10 @@ class SpeechModel:
 
     @property
     def needs(self) -> int:
-        """Samples, at the model's rate, needed for one frame of every layer."""
-        least = max(self.anatomy.least, self.family.min_samples(self.module.config, self.processor))
-        return max(least, *(layer.clock.needs for layer in self.layers.values()))
+        """Samples, at the model's rate, needed for one frame of every layer that hears."""
+        config = self.whole.get_submodule(self.hearing.ear.tower).config
+        least = max(self.hearing.least, self.family.min_samples(config, self.processor))
+        return max(least, *(layer.clock.needs for layer in self.hearing.layers.values()))
 
     @property
     def window(self) -> int | None:
@@ -100,11 +109,12 @@ class SpeechModel:
             "feature_extractor": type(self.processor).__name__,
             "rate": self.rate,
             "window_samples": self.window,
-            "frame_times": "measured" if self.anatomy.is_measured else "derived",
+            "frame_times": "measured" if self.hearing.is_measured else "derived",
             "padded_batches": bool(self.padding_exact),
             "precision": self.precision,
             "attention": getattr(self.module.config, "_attn_implementation", None),
             "optional_packages": {p: _version(p) for p in self.family.optional_packages},
+            **({"part": "decoder", **self.teacher.provenance()} if self.teacher else {}),
         }
 
 
@@ -114,16 +124,16 @@ def load_model(
     revision: str | None = None,
     device: str | torch.device = "cpu",
     precision: str = "fp32",
-    **loading: bool,
+    **loading: Any,
 ) -> SpeechModel:
-    """Load the part of a speech model that hears, in eval mode.
+    """Load the part of a speech model that hears, or all of it for its decoder, in eval mode.
 
     Args:
         name: A folder, a name on the Hub, or ``NAME@REVISION``.
-        revision: A branch, tag or commit on the Hub.
-        device: Where the model goes, and its states come from.
+        revision: A branch, tag or commit.
+        device: Where it goes, and its states come from.
         precision: Of the forward pass: "fp32"; "bf16" or "fp16", by autocast; "fp64".
-        loading: ``trust_remote_code``, ``allow_pickle``; errors too are :func:`find_checkpoint`'s.
+        loading: Arguments of :func:`find_checkpoint`, whose errors come too.
 
     Raises:
         ValueError: Also if a weight is missing, or for an unknown precision.
@@ -132,10 +142,9 @@ def load_model(
         raise ValueError(f"no precision {precision!r}; known: {', '.join(PRECISIONS)}")
     checkpoint = find_checkpoint(name, revision=revision, **loading)
     whole, anatomy = checkpoint.load()
-    head = find_head(checkpoint.family, whole)
-    for part in (whole.get_submodule(anatomy.ear.tower), head):
-        if part is not None:
-            part.to(device, torch.float64 if precision == "fp64" else None)
+    heard = whole if checkpoint.teacher else whole.get_submodule(anatomy.ear.tower)
+    for part in filter(None, (heard, find_head(checkpoint.family, whole))):
+        part.to(device, torch.float64 if precision == "fp64" else None)
     return SpeechModel(
         name=checkpoint.files.name,
         revision=checkpoint.revision(),
@@ -147,11 +156,12 @@ def load_model(
         family=checkpoint.family,
         architecture=(checkpoint.config.architectures or ["AutoModel"])[0],
         precision=precision,
+        teacher=checkpoint.teacher,
     )
 
 
 def check_model(
-    name: str | os.PathLike, *, revision: str | None = None, **loading: bool
+    name: str | os.PathLike, *, revision: str | None = None, **loading: Any
 ) -> dict[str, Layer]:
     """Return a model's layers, having checked all that can be known without its weights.
 

@@ -15,13 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hf_repsim.clock import FrameClock, covered_cells, pool
+from hf_repsim.clock import covered_cells, pool
+from hf_repsim.forcing import force, unsaid
 from hf_repsim.forward import Pass, hear, make_passes
 from hf_repsim.layers import Layer
 from hf_repsim.speech_model import PRECISIONS, SpeechModel, check_model, load_model
+from hf_repsim.text_clock import Clock
 
 if TYPE_CHECKING:
     from hf_repsim.audio import AudioBatch
+    from hf_repsim.teacher import Forced
 
 __all__ = [
     "PRECISIONS",
@@ -29,6 +32,7 @@ __all__ = [
     "LayerStates",
     "Prepared",
     "SpeechModel",
+    "TokenStates",
     "TooShort",
     "check_model",
     "extract",
@@ -39,7 +43,7 @@ __all__ = [
 
 
 class TooShort(ValueError):
-    """Utterances without a single frame; ``reasons`` maps their ids to what is wrong with each."""
+    """Utterances without a frame or token; ``reasons`` maps their ids to what is wrong."""
 
     def __init__(self, reasons: dict[str, str]):
         super().__init__("; ".join(f"utterance {u!r}: {why}" for u, why in reasons.items()))
@@ -51,22 +55,19 @@ class LayerStates:
     """Frames of some layers for a batch of utterances; padding is not among them."""
 
     states: dict[str, tuple[Tensor, ...]]  # layer -> per utterance (n_frames, features) float32
-    clocks: dict[str, FrameClock]
+    clocks: dict[str, Clock]
     n_samples: tuple[int, ...]  # per utterance, at the model's rate
 
-    def cells(self, grid: FrameClock) -> list[range]:
+    def cells(self, grid: Clock) -> list[range]:
         """Return, per utterance, the cells of the grid that all layers cover."""
         found = []
         for u in range(len(self.n_samples)):
-            per_layer = [
-                covered_cells(self.clocks[name], len(states[u]), grid)
-                for name, states in self.states.items()
-            ]
+            per_layer = [self._covered(name, u, grid) for name in self.states]
             start = max(cells.start for cells in per_layer)
             found.append(range(start, max(start, min(cells.stop for cells in per_layer))))
         return found
 
-    def frames(self, grid: FrameClock, cells: Sequence[range]) -> dict[str, Tensor]:
+    def frames(self, grid: Clock, cells: Sequence[range]) -> dict[str, Tensor]:
         """Return, per layer, the rows of all utterances' cells: (sum of len(cells), features).
 
         Raises:
@@ -79,17 +80,46 @@ class LayerStates:
                 f"{len(self.n_samples)}; pass what `cells` returned, one range per utterance"
             )
         rows = {}
-        for name, layer in self.states.items():
-            pairs = zip(layer, cells, strict=True)
-            rows[name] = torch.cat(
-                [pool(s, self.clocks[name], grid=grid, cells=c) for s, c in pairs]
-            )
+        for name in self.states:
+            parts = [self._pooled(name, u, grid=grid, cells=c) for u, c in enumerate(cells)]
+            rows[name] = torch.cat(parts)
         return rows
 
+    def _covered(self, name: str, u: int, grid: Clock) -> range:
+        return covered_cells(self.clocks[name], len(self.states[name][u]), grid)
 
-def too_short(model: SpeechModel, batch: AudioBatch) -> dict[str, str]:
-    """Return the utterances in which the model has no frame: id -> why, in words."""
-    return _too_short(model, batch, batch.waveforms(model.rate))
+    def _pooled(self, name: str, u: int, *, grid: Clock, cells: range) -> Tensor:
+        return pool(self.states[name][u], self.clocks[name], grid=grid, cells=cells)
+
+
+@dataclass
+class TokenStates(LayerStates):
+    """States of a decoder at the tokens of transcripts; its cells are tokens, or words."""
+
+    forced: tuple[Forced, ...]  # per utterance
+
+    def _covered(self, name: str, u: int, grid: Clock) -> range:
+        one = self.forced[u]
+        return range(one.n_tokens if grid.unit == "token" else len(one.words or ()))
+
+    def _pooled(self, name: str, u: int, *, grid: Clock, cells: range) -> Tensor:
+        states = self.states[name][u]
+        if grid.unit == "token":
+            return states[cells.start : cells.stop]
+        words = [self.forced[u].words[cell] for cell in cells]
+        shares = states.new_zeros(len(words), len(states))  # of each token in each word
+        for tokens, own in zip(words, shares, strict=True):
+            own[tokens.start : tokens.stop] = 1 / len(tokens)
+        return shares @ states
+
+
+def too_short(model: SpeechModel, batch: AudioBatch, grid: Clock | None = None) -> dict[str, str]:
+    """Return the utterances in which the model has no frame, or no token: id -> why, in words.
+
+    `grid` is the clock on which rows will meet; None: the model's own.
+    """
+    waveforms = batch.waveforms(model.rate)
+    return unsaid(model, batch, grid) | _too_short(model, batch, waveforms)
 
 
 @dataclass(frozen=True)
@@ -99,13 +129,15 @@ class Prepared:
     batch: AudioBatch
     n_samples: tuple[int, ...]  # per utterance, at the model's rate
     passes: list[Pass]
+    forced: tuple[Forced, ...] | None = None  # per utterance, what a decoder is made to say
 
 
 def prepare(model: SpeechModel, batch: AudioBatch) -> Prepared:
     """Do all that comes before the forward pass.
 
     Raises:
-        TooShort: If utterances are shorter than one frame.
+        TooShort: If utterances are shorter than one frame, or have no transcript that a decoder
+            can be made to say.
         ValueError: If audio has NaN or Inf.
     """
     for utterance in batch.utterances:
@@ -114,9 +146,13 @@ def prepare(model: SpeechModel, batch: AudioBatch) -> Prepared:
                 f"utterance {utterance.id!r} has NaN or Inf in its audio; leave it out"
             )
     waveforms = batch.waveforms(model.rate)
-    if reasons := _too_short(model, batch, waveforms):
+    if reasons := too_short(model, batch):
         raise TooShort(reasons)
-    return Prepared(batch, tuple(map(len, waveforms)), make_passes(model, waveforms))
+    n_samples, passes = tuple(map(len, waveforms)), make_passes(model, waveforms)
+    if model.teacher is None:
+        return Prepared(batch, n_samples, passes)
+    forced = tuple(model.teacher.force(u.text) for u in batch.utterances)
+    return Prepared(batch, n_samples, force(model, passes, forced), forced)
 
 
 def extract(
@@ -140,12 +176,15 @@ def extract(
             model was put in training mode.
     """
     names = model.select(layers)
-    if any(part.training for part in model.module.modules()):
+    heard = model.whole if model.teacher else model.module
+    if any(part.training for part in heard.modules()):
         raise ValueError(f"{model.name} is in training mode: call model.module.eval() first")
     prepared = batch if isinstance(batch, Prepared) else prepare(model, batch)
     states = _states(model, prepared, names)
     _refuse_non_finite(model, prepared.batch, states)
     clocks = {name: model.layers[name].clock for name in names}
+    if prepared.forced is not None:
+        return TokenStates(states, clocks, prepared.n_samples, prepared.forced)
     return LayerStates(states, clocks, prepared.n_samples)
 
 

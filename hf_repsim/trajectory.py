@@ -19,6 +19,7 @@ from accelerate.utils import gather_object
 from tqdm.auto import tqdm
 
 from hf_repsim.alarm import together as as_one
+from hf_repsim.circumstances import now, versions
 from hf_repsim.comparison import choose_measures, score
 from hf_repsim.course import (
     INPUT,
@@ -36,7 +37,6 @@ from hf_repsim.moments import Moments
 from hf_repsim.probe import Probe
 from hf_repsim.result import COLUMNS, SimilarityResult
 from hf_repsim.run import Run, RunCheckpoint
-from hf_repsim.session import now, versions
 from hf_repsim.states import load_model
 from hf_repsim.trajectory_runs import RUN_COLUMNS
 

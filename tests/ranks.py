@@ -200,6 +200,19 @@ def _earlier(folder):
     return Earlier.of(load_result(folder))
 
 
+def say(accelerator, folder, model, probe):
+    """Have the decoder say what a probe has for transcripts, in float64."""
+    options = {"part": "decoder", "precision": "fp64", "batch_seconds": SECONDS}
+    moments = accumulate(model, probe=probe, accelerator=accelerator, **options)
+    torch.save(
+        (moments.state_dict(), moments.meta(), moments.provenance), _place(accelerator, folder)
+    )
+
+
+def _place(accelerator, folder):
+    return Path(folder) / f"{accelerator.num_processes}-{accelerator.process_index}.pt"
+
+
 if __name__ == "__main__":
     folder, model, *data = sys.argv[1:]
     torch.set_num_threads(1)

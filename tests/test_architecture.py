@@ -21,12 +21,13 @@ PACKAGE = ROOT / "hf_repsim"
 
 # Imports point down, or along a level. A new module says here where it stands.
 STANDS = {
-    0: "clock measures moments origin pair pairing products result schema table",
+    0: "clock measures moments origin pair pairing products result schema table text_clock",
     1: """
-        ahead anatomy audio checkpoint clicks columns course ctc ear families features feeding
-        forward frames front_ends geometry geometry_cache layers lineup location machine_paths
-        markdown memory model_files probe reading reproduce run savepoint source speech_model
-        states storage stream taps tiles tower_weights
+        ahead anatomy audio checkpoint circumstances clicks columns course ctc decoder ear families
+        features feeding forcing forward frames front_ends geometry geometry_cache layers lineup
+        location machine_paths markdown memory model_configs model_files probe prompts reading
+        reproduce run savepoint source speech_model states storage stream taps teacher tiles
+        tower_weights
     """,
     2: """
         alarm cells claims comparison contrast convergence differences earlier hearing indicators

@@ -7,7 +7,7 @@ needs it, so that `--help` answers at once.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,13 +16,16 @@ from hf_repsim.cli.app import push_space, view
 from hf_repsim.cli.compare import compare
 from hf_repsim.cli.hub import list_results, push, show
 from hf_repsim.cli.matrix import matrix
-from hf_repsim.cli.options import loading
+from hf_repsim.cli.options import loading, speaking
 from hf_repsim.cli.push_model import push_model
 from hf_repsim.cli.report import report
 from hf_repsim.cli.results import contrast, merge, score
 from hf_repsim.cli.train import train
 from hf_repsim.cli.trajectory import trajectory
 from hf_repsim.terminal import Command, Group, errors, print_rows, quiet
+
+if TYPE_CHECKING:
+    from hf_repsim.layers import Layer
 
 DEMO_FOLDER = "hf-repsim-demo"
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -60,12 +63,13 @@ main.add_command(view)
 @main.command(cls=Command, example="hf-repsim layers facebook/wav2vec2-base")
 @click.argument("model")
 @click.option("--json", "as_json", is_flag=True, help="Print rows as JSON instead of a table.")
+@speaking
 @loading
 def layers(model: str, as_json: bool, **options: Any) -> None:
     """List the layers of MODEL with their features and milliseconds per frame.
 
-    Reads its configuration only, no weights. Where it hears, and how large that is, goes to
-    standard error.
+    Rows of a decoder (--part decoder) are tokens. Reads its configuration only, no weights. Where
+    it hears, and how large that is, goes to standard error.
     """
     with errors():
         from hf_repsim.checkpoint import find_checkpoint
@@ -80,13 +84,20 @@ def layers(model: str, as_json: bool, **options: Any) -> None:
             "hidden_states": layer.hidden_state,
             "module": layer.module_path,
             "features": layer.n_features,
-            "ms_per_frame": round(1000 * layer.clock.hop_seconds, 4),
-            "first_frame_ms": round(1000 * layer.clock.offset_seconds, 4),
+            **_rows_of(layer),
             "default": layer.default,
         }
         for layer in table
     ]
     print_rows(rows, as_json=as_json)
+
+
+def _rows_of(layer: Layer) -> dict[str, Any]:
+    """When frames fall; of a decoder that its rows are tokens."""
+    told = layer.clock.provenance()
+    if "unit" in told:
+        return {"rows": told["unit"] + "s"}
+    return {"ms_per_frame": round(told["hop_ms"], 4), "first_frame_ms": round(told["offset_ms"], 4)}
 
 
 @main.command(cls=Command, example="hf-repsim measures --json | jq .[].name")

@@ -16,6 +16,7 @@ from hf_repsim.cli.options import (
     measuring,
     option,
     probing,
+    speaking,
     together,
     writable,
 )
@@ -62,6 +63,8 @@ hearing = together(
 @click.argument("x")
 @click.argument("y", required=False)
 @probing
+@option("--text-column", help="Where transcripts are, if its name does not tell.")
+@speaking
 @measuring
 @option("--pairs", type=click.Choice(["all", "same_depth", "adjacent"]), default="all",
          help="Which layers meet.")  # fmt: skip
@@ -78,7 +81,8 @@ def compare(x: str, y: str | None, *, pairs: str, **options: Any) -> None:
         from hf_repsim.lineup import pair_of
         from hf_repsim.session import Session
 
-        return Session(pair_of(x, y), pairs=pairs, **how)
+        said = {name: options[name] for name in ("part", "language")}
+        return Session(pair_of(x, y), pairs=pairs, **said, **how)
 
     hear_and_score(start, chosen_measures(options["measures"]), options)
 

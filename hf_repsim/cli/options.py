@@ -29,6 +29,12 @@ loading = together(
     click.option("--trust-remote-code", is_flag=True, help="Run code of the model's author."),
     click.option("--allow-pickle", is_flag=True, help="Read weights that are not safetensors."),
 )
+speaking = together(
+    option("--part", type=click.Choice(["encoder", "decoder"]), default="encoder",
+           help="What is listened to; a decoder is made to say the transcripts."),
+    option("--language", metavar="NAME",
+           help="Of the transcripts, where a decoder knows several, as it calls it (en)."),
+)  # fmt: skip
 probing = together(
     option(
         "--probe",
@@ -68,6 +74,7 @@ def chosen_probe(options: dict[str, Any]) -> Any:
 
     chosen = ("max_utterances", "max_seconds", "audio_column", "id_column", "on_bad")
     limits = {name: options[name] for name in chosen}
+    limits |= {"text_column": options.get("text_column")}
     text = options["probe_text"]
     return Probe.embedded(**limits) if text is None else Probe.parse(text, **limits)
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from hf_repsim import __version__
 from hf_repsim.audio import software
+from hf_repsim.circumstances import now
 from hf_repsim.probe import Probe
 from hf_repsim.run import RECORD, RECORD_SCHEMA
-from hf_repsim.session import now
 from hf_repsim.training.recipe import Recipe
 from hf_repsim.training.trainer import OPTIMIZER, SAVING, is_whole
 

@@ -1,0 +1,81 @@
+"""What describes a model beside its weights: its family, configuration and feature extractor."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import Any
+
+from hf_repsim.families import Family, find_family
+from hf_repsim.model_files import EXTRACTORS, ModelFiles
+from hf_repsim.table import printable
+
+Options = dict[str, bool]  # of `from_pretrained`
+
+
+def incomparable(name: str, why: object) -> ValueError:
+    """What is raised of a model, or a part of one, that cannot be compared."""
+    return ValueError(f"{name} cannot be compared: {why}")
+
+
+def read_family(files: ModelFiles) -> Family:
+    """Return what is known of a model's type, its classes known to transformers from then on.
+
+    Raises:
+        ValueError: If its config.json is not one.
+    """
+    try:
+        described = json.loads((files.folder / "config.json").read_text(encoding="utf-8"))
+        family = find_family(described.get("model_type"))
+        importlib.import_module(family.home)  # tells transformers of model types that it lacks
+    except (AttributeError, ValueError) as error:
+        raise incomparable(files.name, error) from error
+    return family
+
+
+def read_config(files: ModelFiles, family: Family, options: Options) -> Any:
+    """Return a model's configuration, as models are listened to.
+
+    Raises:
+        ValueError: If it cannot be read, or is of a model that cannot be compared.
+    """
+    config = _read(files, "AutoConfig", options)
+    if why := family.refused(config):
+        raise incomparable(files.name, why)
+    # hidden_states[-1] is to be the raw output of the last block, as the others are; the normed
+    # one is `final`.
+    config.tie_last_hidden_states = False
+    return config
+
+
+def read_extractor(files: ModelFiles, family: Family, config: Any, *, options: Options) -> Any:
+    """Return a model's feature extractor, without what it adds to the audio.
+
+    Raises:
+        ValueError: If there is none, it cannot be read, or is of another model.
+    """
+    files.first(*EXTRACTORS)
+    extractor = _read(files, "AutoFeatureExtractor", options)
+    makes = getattr(extractor, "model_input_names", [None])[0]
+    if family.inputs is not None and makes != family.inputs[0]:
+        raise ValueError(
+            f"{files.name} takes {family.inputs[0]}, but its feature extractor "
+            f"({type(extractor).__name__}) makes {makes}: {EXTRACTORS[0]} is of another model"
+        )
+    family.window(config, extractor)
+    # The same audio must give the same states, and no more than the audio.
+    for name in ("dither", "audio_delay_seconds", "audio_silence_prefix_seconds"):
+        if getattr(extractor, name, 0.0):
+            setattr(extractor, name, 0.0)
+    return extractor
+
+
+def _read(files: ModelFiles, auto_class: str, options: Options) -> Any:
+    import transformers
+
+    try:
+        return getattr(transformers, auto_class).from_pretrained(files.folder, **options)
+    except Exception as error:  # a missing package, a value of the wrong type, ...
+        # of several sentences only the first says what is wrong
+        said = printable(str(error).strip().split("\n")[0])
+        raise ValueError(f"the configuration of {files.name} cannot be read: {said}") from error
