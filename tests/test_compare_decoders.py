@@ -96,7 +96,7 @@ def test_transcripts_are_part_of_what_was_heard_where_they_were_forced(tmp_path)
 def test_a_probe_without_transcripts_is_refused_before_models_are_read(folders, tmp_path):
     path = parquet(tmp_path, table(3, words=["one", "two", "three"]))
     with pytest.raises(ValueError, match=r"has no column of transcripts .* one of: audio, words"):
-        Session(folders["whisper"], probe=path, part="decoder")
+        Session([folders["whisper"]], probe=path, part="decoder")
 
 
 @pytest.mark.parametrize("swap", [False, True])
@@ -131,18 +131,18 @@ def test_options_that_mean_nothing_are_refused(options, match):
 
 def test_nothing_that_can_be_said_is_refused(folders, tmp_path):
     path = parquet(tmp_path, table(2, text=["five", "six"]))
-    with pytest.raises(ValueError, match=r"no audio that both .* has no token that .* knows"):
+    with pytest.raises(ValueError, match=r"no audio that all .* has no token that .* knows"):
         compare(folders["speech2text"], probe=path, **DECODER)
 
 
 def test_a_plan_counts_the_whole_model(folders):
     device = {"device": "cpu"}
-    encoder = make_plan(folders["whisper"], None, **device)
-    decoder = make_plan(folders["whisper"], None, part="decoder", **device)
+    encoder = make_plan([folders["whisper"]], **device)
+    decoder = make_plan([folders["whisper"]], part="decoder", **device)
     in_hand = load_model(folders["whisper"], part="decoder")
     n_weights = sum(p.numel() for p in in_hand.whole.parameters())
     assert encoder.models < decoder.models and decoder.models >= 4 * n_weights
-    assert make_plan(in_hand, None, **device).models == 0
+    assert make_plan([in_hand], **device).models == 0
 
 
 def test_tokens_and_words_are_not_added_and_their_difference_is_said(folders, tmp_path):
