@@ -26,7 +26,7 @@ _HOME = {
     "extract": "states",
     "load_from_hub": "hub",
     "load_model": "states",
-    "matrix": "model_matrix",
+    "matrix": "several",
     "push_model": "release.push",
     "score": "comparison",
     "train": "training",

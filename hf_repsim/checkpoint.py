@@ -60,15 +60,16 @@ class Checkpoint:
         """Where the model hears and how large that is, in a line."""
         tower = whole.get_submodule(anatomy.ear.tower)
         sizes = [sum(p.numel() for p in part.parameters()) / 1e6 for part in (tower, whole)]
-        place = f" in {anatomy.ear.tower}" if anatomy.ear.tower else ""
         of_whole = f" of {sizes[1]:,.1f}" if tower is not whole else ""
+        size = f"({sizes[0]:,.1f}{of_whole} million parameters)"
+        name, place = type(whole).__name__, anatomy.ear.tower
+        if self.teacher is not None:
+            return f"{name} says transcripts with {place} {size}: rows are tokens"
         rate = self.extractor.sampling_rate
         at_once = f", {anatomy.window / rate:g} s at once" if anatomy.window else ""
         times = "measured" if anatomy.is_measured else "derived"
-        return (
-            f"{type(whole).__name__} hears{place} ({sizes[0]:,.1f}{of_whole} million parameters) "
-            f"at {rate} Hz{at_once}; frame times are {times}"
-        )
+        place = f" in {place}" if place else ""
+        return f"{name} hears{place} {size} at {rate} Hz{at_once}; frame times are {times}"
 
     def require_ears(self) -> None:
         """Raise ValueError if no part of the model takes audio; needs the configuration alone."""

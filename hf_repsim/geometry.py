@@ -20,8 +20,8 @@ from hf_repsim.layers import Axes
 
 Shapes = dict[str, tuple[int, ...]]
 
-_SECONDS = (1.0, 1.5, 4.0)  # of noise: two lengths that differ little, and one for the hop
-_AWKWARD = (0.61803, 1.41421, 2.23607, 3.14159)  # seconds at which counts are checked
+_SECONDS = (1.0, 1.5, 3.0)  # of noise: two lengths that differ little, and one for the hop
+_AWKWARD = (0.61803, 1.41421, 2.23607)  # seconds at which counts are checked
 
 
 @dataclass(frozen=True)

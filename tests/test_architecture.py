@@ -31,7 +31,7 @@ STANDS = {
     """,
     2: """
         alarm cells claims comparison contrast convergence differences earlier hearing indicators
-        jobs listening merging model_matrix plan reduction rescoring run_statistics session
+        jobs listening merging model_matrix plan reduction rescoring run_statistics session several
         summary training trajectory trajectory_runs verdict_table
     """,
     3: """

@@ -70,8 +70,10 @@ def test_what_is_left_out_is_named_with_its_reason(model_folders, tmp_path):
 
 
 def test_layers_are_listed_from_the_configuration(model_folders):
-    table = run("layers", model_folders["wav2vec2-stable"]).stdout
-    assert "encoder.layers.2" in table
+    done = run("layers", model_folders["wav2vec2-stable"])
+    assert "encoder.layers.2" in done.stdout
+    assert "Wav2Vec2ForCTC hears in wav2vec2 (0.0 of 0.0 million parameters)" in done.stderr
+    assert "at 16000 Hz; frame times are derived" in done.stderr
     rows = json.loads(run("layers", model_folders["wav2vec2-stable"], "--json").stdout)
     assert [row["layer"] for row in rows][-3:] == ["encoder.3", "final", "logits"]
     assert rows[0]["ms_per_frame"] == pytest.approx(5 / 16, abs=1e-4)

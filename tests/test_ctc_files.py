@@ -167,7 +167,7 @@ def test_a_conv_frame_sees_exactly_the_window_of_its_clock(speech_model, i):
         part = speech_model.submodule(layer)
         with hooked(part, lambda module, args, output: kept.update(state=output)):
             speech_model.module(torch.from_numpy(noise(8000).utterances[0].samples)[None])
-    state = kept["state"].transpose(1, 2) if layer.channels_first else kept["state"]
+    state = kept["state"].transpose(1, 2) if layer.axes.order == "bdt" else kept["state"]
     state[0, t].square().sum().backward()
     seen = kept["mel"].grad[0].abs().sum(1).nonzero().flatten()
     centre, reach = layer.clock.offset + t * layer.clock.hop, (layer.clock.window - 1) / 2

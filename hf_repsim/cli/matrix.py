@@ -33,7 +33,7 @@ def matrix(models: tuple[str, ...], **options: Any) -> None:
     A model is a Hub name, NAME@REVISION or a folder, and is called by the last part of that, or by
     LABEL. Two models are as alike as their two most similar layers.
     """
-    from hf_repsim.model_matrix import session_of, symmetric_measures
+    from hf_repsim.several import session_of, symmetric_measures
 
     def start(**how: Any) -> Session:
         return session_of(models, **how)
