@@ -216,9 +216,16 @@ FAMILIES: list[Family] = [
         inputs=("input_features",),
         optional_packages=("torchaudio",),
     ),
+    # Some of its blocks halve the frames.
     Family(
-        model_types=("granite_speech5_ctc", "granite_speech5_encoder"),
+        model_types=("granite_speech5_encoder",),
         blocks="layers",
+        is_even=False,
+        optional_packages=("torchaudio",),
+    ),
+    Family(
+        model_types=("granite_speech5_ctc",),
+        blocks="encoder.layers",
         is_even=False,
         optional_packages=("torchaudio",),
     ),
@@ -256,7 +263,14 @@ FAMILIES: list[Family] = [
         prepare=without_tail(24000, "input_values", "padding_mask"),
     ),
     Family(
-        model_types=("pe_audio", "pe_audio_encoder", "pe_audio_video"),
+        model_types=("pe_audio", "pe_audio_encoder"),
+        tokens=lambda config: (1, 1),
+    ),
+    # An encoder around that of audio takes video as well.
+    Family(
+        model_types=("pe_audio_video",),
+        tower="audio_model.audio_encoder",
+        method="forward",
         tokens=lambda config: (1, 1),
     ),
     Family(

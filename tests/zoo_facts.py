@@ -74,5 +74,6 @@ of each utterance what it says of it alone; that states are those that the libra
 `hidden_states`, where it returns them; and that a tower read alone has the weights that it has in
 the whole model. "derived" frame times are computed from the configuration, "measured" ones found
 with noise and clicks on a copy of random weights, as `hf_repsim/geometry.py` tells. A window is
-filled up whatever the length of the audio. Written by `python scripts/write_models.py`.
+filled up whatever the length of the audio. Lines of models that need torchaudio or timm were
+written where these are, and are tried where they are. Written by `python scripts/write_models.py`.
 """.splitlines()
