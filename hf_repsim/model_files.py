@@ -84,6 +84,7 @@ class ModelFiles:
             if revision is not None:
                 raise ValueError(f"the folder {name} has no revisions; leave out {revision!r}")
             files = cls(name, Path(name), None)
+            _refuse_a_run(files.folder)
             files.first("config.json")
             return files
         name, _, wanted = name.partition("@")
@@ -131,6 +132,15 @@ class ModelFiles:
     def fetch_parts(self, names: Iterable[str]) -> list[Path]:
         """Return the paths of files of the model, all there now."""
         return [self.folder / self.first(name) for name in names]
+
+
+def _refuse_a_run(folder: Path) -> None:
+    """A training run is no model, but has some."""
+    steps = {path.name.rpartition("-")[2]: path for path in folder.glob("checkpoint-*")}
+    known = [int(step) for step in steps if step.isdigit()]
+    if known and not (folder / "config.json").exists():
+        last = steps[str(max(known))]
+        raise ValueError(f"{folder} is a training run: name one of its checkpoints, such as {last}")
 
 
 def _missing(name: str, file: str) -> ValueError:

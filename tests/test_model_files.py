@@ -8,6 +8,8 @@ import pytest
 from hub import OTHER, WRITE, LocalHub
 from tiny_models import build_extractor, build_model, save_model
 
+from hf_repsim.model_files import ModelFiles
+
 FILL = """
 import json, sys
 from pathlib import Path
@@ -139,3 +141,11 @@ def test_a_hub_that_refuses_to_serve_is_quoted(hub):
     answer = ask(hub, "find tester/deaf", HF_HOME=str(hub.folder / "elsewhere"))
     assert "did not hand out tester/deaf" in answer["find tester/deaf"]
     assert "so busy" in answer["find tester/deaf"]
+
+
+def test_a_training_run_names_its_last_checkpoint(tmp_path):
+    for step in (0, 20, 9):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    (tmp_path / "checkpoint-x").mkdir()
+    with pytest.raises(ValueError, match=r"is a training run: name .*, such as .*checkpoint-20$"):
+        ModelFiles.locate(tmp_path)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command(
     cls=Command,
     example="hf-repsim matrix openai/whisper-tiny facebook/wav2vec2-base \\\n"
-    "    facebook/hubert-base-ls960 mine=runs/last --probe speech/ -o matrix\n"
+    "    facebook/hubert-base-ls960 mine=runs/cnn/checkpoint-280 --probe speech/ -o matrix\n"
     "hf-repsim plot matrix --kind map",
 )
 @click.argument("models", nargs=-1, required=True, metavar="[LABEL=]MODEL...")
