@@ -187,7 +187,7 @@ def _measured(
         ask, redraw = _questions(family, shadow, extractor, ear=ear)
         try:
             measured = measure(ask, extractor.sampling_rate, redraw=redraw, **how)
-        except Exception as error:
+        except Exception as error:  # of any model; the next shadow is the whole tower
             failed = error
             continue
         return keep_geometry(key, measured)
@@ -230,7 +230,7 @@ def _shadows(family: Family, whole: nn.Module, ear: Ear) -> Iterator[nn.Module]:
             torch.manual_seed(0)
             try:
                 tower = type(skeleton)(copy.deepcopy(config)).float().eval()
-            except Exception:
+            except Exception:  # of any model: its configuration may not allow for less depth
                 if config is skeleton.config:
                     raise
                 continue
@@ -256,7 +256,7 @@ def _shallow(config: Any, n_blocks: int) -> list[Any]:
     try:
         for part, name in told:
             setattr(part, name, _DEPTH)
-    except Exception:
+    except Exception:  # of any configuration, some of which are checked as they are set
         return []
     return [less]
 

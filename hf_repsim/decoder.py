@@ -13,9 +13,9 @@ from hf_repsim.anatomy import Anatomy
 from hf_repsim.ear import Ear, find_blocks
 from hf_repsim.families import Family
 from hf_repsim.layers import Layer
+from hf_repsim.model_configs import first_line
 from hf_repsim.model_files import ModelFiles
 from hf_repsim.prompts import Asked
-from hf_repsim.table import printable
 from hf_repsim.taps import INPUT, LAST
 from hf_repsim.teacher import Teacher
 from hf_repsim.text_clock import TextClock
@@ -141,9 +141,8 @@ def _tokenizer(files: ModelFiles, options: Mapping[str, bool]) -> Any:
     try:
         return transformers.AutoTokenizer.from_pretrained(files.folder, **options)
     except Exception as error:  # a file or a package that is missing, a value of the wrong type
-        said = printable(str(error).strip().split("\n")[0])
         raise ValueError(
-            f"its tokenizer, which cuts transcripts, cannot be read: {said}"
+            f"its tokenizer, which cuts transcripts, cannot be read: {first_line(error)}"
         ) from error
 
 

@@ -194,7 +194,7 @@ class _Counter:
         try:
             said = self.ask([noise(n)], first_only=first_only)
             is_sound = all(bool(torch.isfinite(part).all()) for part in said.values())
-        except Exception:
+        except Exception:  # what a model says of too few samples is its own matter
             if n >= self.rate:
                 raise
             said, is_sound = {}, False

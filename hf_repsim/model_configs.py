@@ -18,6 +18,11 @@ def incomparable(name: str, why: object) -> ValueError:
     return ValueError(f"{name} cannot be compared: {why}")
 
 
+def first_line(error: Exception) -> str:
+    """What the library says first, printable: of several lines it alone says what is wrong."""
+    return printable(str(error).strip().split("\n")[0])
+
+
 def read_family(files: ModelFiles) -> Family:
     """Return what is known of a model's type, its classes known to transformers from then on.
 
@@ -76,6 +81,6 @@ def _read(files: ModelFiles, auto_class: str, options: Options) -> Any:
     try:
         return getattr(transformers, auto_class).from_pretrained(files.folder, **options)
     except Exception as error:  # a missing package, a value of the wrong type, ...
-        # of several sentences only the first says what is wrong
-        said = printable(str(error).strip().split("\n")[0])
-        raise ValueError(f"the configuration of {files.name} cannot be read: {said}") from error
+        raise ValueError(
+            f"the configuration of {files.name} cannot be read: {first_line(error)}"
+        ) from error

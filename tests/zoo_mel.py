@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from zoo_entry import Entry
 
-WHISPER = {
-    "vocab_size": 64,
+ENCODER_DECODER = {
     "d_model": 32,
     "encoder_layers": 3,
     "encoder_attention_heads": 2,
@@ -13,6 +12,10 @@ WHISPER = {
     "decoder_layers": 1,
     "decoder_attention_heads": 2,
     "decoder_ffn_dim": 64,
+}
+WHISPER = {
+    "vocab_size": 64,
+    **ENCODER_DECODER,
     "max_target_positions": 64,
     "classifier_proj_size": 8,
     "pad_token_id": 0,
@@ -24,13 +27,7 @@ WHISPER = {
 FOUR_SECONDS = {"max_source_positions": 200}
 SPEECH_TO_TEXT = {
     "vocab_size": 40,
-    "d_model": 32,
-    "encoder_layers": 3,
-    "encoder_attention_heads": 2,
-    "encoder_ffn_dim": 64,
-    "decoder_layers": 1,
-    "decoder_attention_heads": 2,
-    "decoder_ffn_dim": 64,
+    **ENCODER_DECODER,
     "conv_channels": 16,
     "max_source_positions": 2000,
     "max_target_positions": 64,
