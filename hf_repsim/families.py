@@ -257,6 +257,7 @@ FAMILIES: list[Family] = [
         blocks="encoder.layers",
         refused=lambda config: "it hears stereo, in pieces of a second" if stereo(config) else None,
     ),
+    Family(model_types=("dac",), blocks="encoder.block"),  # its decoder is the heavier
     # A second of silence is appended, in which it is to finish its text.
     Family(
         model_types=("kyutai_speech_to_text",),

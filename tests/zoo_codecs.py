@@ -19,7 +19,7 @@ STEREO = {
 }
 DAC = {
     "encoder_hidden_size": 4,
-    "decoder_hidden_size": 32,
+    "decoder_hidden_size": 96,  # heavier than the encoder, as of the real one
     "n_codebooks": 2,
     "codebook_size": 16,
     "codebook_dim": 4,
