@@ -177,11 +177,12 @@ def _measured(
     family: Family, whole: nn.Module, configs: Configs, *, ear: Ear, window: int | None
 ) -> Geometry:
     config, extractor = configs
-    key = geometry_key(type(whole).__name__, config.to_dict(), extractor.to_dict())
-    if (known := known_geometry(key)) is not None:
-        return known
     tokens = family.tokens(whole.get_submodule(ear.tower).config)
     how = {"window": window, "tokens": tokens}
+    asked = type(whole).__name__, repr(ear), family.padding, how
+    key = geometry_key(*asked, config.to_dict(), extractor.to_dict())
+    if (known := known_geometry(key)) is not None:
+        return known
     failed: Exception | None = None
     for shadow in _shadows(family, whole, ear):
         ask, redraw = _questions(family, shadow, extractor, ear=ear)

@@ -87,6 +87,14 @@ def test_a_window_of_unknown_length_is_refused(tmp_path):
         anatomy_of(Family(("unknown",)), whole, (checkpoint.config, checkpoint.extractor))
 
 
+def test_a_window_that_is_filled_up_and_not_heard_bounds_a_piece_alone(tmp_path):
+    checkpoint = find_checkpoint(save(ZOO["qwen3_asr_encoder"], tmp_path))
+    whole, _ = checkpoint.skeleton()
+    configs = checkpoint.config, checkpoint.extractor
+    found = anatomy_of(Family(("unknown",)), whole, configs)
+    assert (found.window, found.longest) == (None, checkpoint.extractor.n_samples)
+
+
 def test_a_tower_without_like_blocks_is_refused():
     with pytest.raises(ValueError, match="Linear has no list of like blocks"):
         find_blocks(nn.Linear(2, 2))
