@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_repsim.checkpoint import find_checkpoint
 from hf_repsim.clock import FrameClock, slowest_clock
-from hf_repsim.layers import Layer, select_layers
+from hf_repsim.models.checkpoint import find_checkpoint
+from hf_repsim.models.layers import Layer, select_layers
 from hf_repsim.run import Run, RunCheckpoint
 from hf_repsim.storage import PARTS
 

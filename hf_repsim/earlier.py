@@ -17,12 +17,12 @@ from torch import Tensor
 from hf_repsim.differences import other_frames, recorded
 from hf_repsim.hearing import Hearing
 from hf_repsim.lineup import Model
-from hf_repsim.model_files import ModelFiles, public_name
+from hf_repsim.models.files import ModelFiles, public_name
+from hf_repsim.models.speech_model import SpeechModel
 from hf_repsim.moments import Moments
 from hf_repsim.origin import knows_utterances
 from hf_repsim.plan import Tile
 from hf_repsim.result import SimilarityResult
-from hf_repsim.speech_model import SpeechModel
 from hf_repsim.table import printable, shortened
 
 _KEPT = ("models", "clock", "frames_per_utterance")  # of a provenance: what `other_frames` reads

@@ -12,10 +12,10 @@ import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
 
-from hf_repsim.forcing import settle
-from hf_repsim.layers import Layer
 from hf_repsim.lineup import Model, sides
 from hf_repsim.memory import sums_device
+from hf_repsim.models.forcing import settle
+from hf_repsim.models.layers import Layer
 from hf_repsim.moments import Moments
 from hf_repsim.pairing import Pairs, resolve_pairs
 from hf_repsim.probe import AudioBatch, Heard

@@ -8,9 +8,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hf_repsim.layers import Layer, select_layers
+from hf_repsim.models.layers import Layer, select_layers
+from hf_repsim.models.speech_model import SpeechModel, check_model
 from hf_repsim.pairing import Pairs, resolve_pairs
-from hf_repsim.speech_model import SpeechModel, check_model
 from hf_repsim.table import printable
 from hf_repsim.text_clock import common_clock
 

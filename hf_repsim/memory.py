@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from hf_repsim.anatomy import Anatomy
-from hf_repsim.checkpoint import find_checkpoint
-from hf_repsim.families import Family
-from hf_repsim.layers import Layer
+from hf_repsim.models.anatomy import Anatomy
+from hf_repsim.models.checkpoint import find_checkpoint
+from hf_repsim.models.families import Family
+from hf_repsim.models.layers import Layer
+from hf_repsim.models.speech_model import SpeechModel
 from hf_repsim.products import GRAM_ROWS
-from hf_repsim.speech_model import SpeechModel
 from hf_repsim.text_clock import common_clock
 
 LONGEST = 30.0  # seconds; an utterance of this length is to fit, however small the batches

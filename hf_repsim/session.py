@@ -16,19 +16,19 @@ from accelerate.utils import broadcast_object_list
 from accelerate.utils.memory import clear_device_cache
 
 from hf_repsim.alarm import Alarm, together
-from hf_repsim.checkpoint import PARTS as PARTS_OF_MODELS
 from hf_repsim.circumstances import now, versions
 from hf_repsim.earlier import Earlier
 from hf_repsim.hearing import Hearing, load_models
 from hf_repsim.lineup import Model, by_side, check_models
 from hf_repsim.listening import Interrupted, listen, processes, refuse_lone_processes
 from hf_repsim.memory import sums_device
+from hf_repsim.models.checkpoint import PARTS as PARTS_OF_MODELS
+from hf_repsim.models.speech_model import PRECISIONS
 from hf_repsim.moments import Moments
 from hf_repsim.pairing import Pairs
 from hf_repsim.plan import Plan, make_plan
 from hf_repsim.probe import Probe
 from hf_repsim.savepoint import Savepoint
-from hf_repsim.speech_model import PRECISIONS
 from hf_repsim.storage import PARTS, load_tiles, save_moments
 
 if TYPE_CHECKING:

@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 
 from hf_repsim.clock import covered_cells, pool
-from hf_repsim.forcing import force, unsaid
-from hf_repsim.forward import Pass, hear, make_passes
-from hf_repsim.layers import Layer
-from hf_repsim.speech_model import PRECISIONS, SpeechModel, check_model, load_model
+from hf_repsim.models.forcing import force, unsaid
+from hf_repsim.models.forward import Pass, hear, make_passes
+from hf_repsim.models.layers import Layer
+from hf_repsim.models.speech_model import PRECISIONS, SpeechModel, check_model, load_model
 from hf_repsim.text_clock import Clock
 
 if TYPE_CHECKING:
     from hf_repsim.audio import AudioBatch
-    from hf_repsim.teacher import Forced
+    from hf_repsim.models.teacher import Forced
 
 __all__ = [
     "PRECISIONS",

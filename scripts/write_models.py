@@ -19,7 +19,7 @@ def main(names: list[str]) -> None:
     from zoo_entry import save
     from zoo_facts import DOCUMENT, REFUSED, document, lacking, row
 
-    from hf_repsim.checkpoint import find_checkpoint
+    from hf_repsim.models.checkpoint import find_checkpoint
 
     rows = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -23,10 +23,10 @@ from hf_repsim.earlier import Earlier
 from hf_repsim.hearing import load_models
 from hf_repsim.lineup import check_models
 from hf_repsim.listening import listen, processes
+from hf_repsim.models.speech_model import load_model
 from hf_repsim.reduction import add_over_ranks
 from hf_repsim.savepoint import Savepoint
 from hf_repsim.several import session_of
-from hf_repsim.speech_model import load_model
 from hf_repsim.storage import load_result
 
 SECONDS = 1.0  # of audio in a batch

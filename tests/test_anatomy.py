@@ -11,17 +11,17 @@ from torch import nn
 from zoo import ZOO
 from zoo_entry import save
 
-from hf_repsim.anatomy import anatomy_of
-from hf_repsim.checkpoint import find_checkpoint
-from hf_repsim.ear import bind, find_blocks, find_tower
-from hf_repsim.families import Family
-from hf_repsim.features import make_features, output_names
-from hf_repsim.feeding import frame_mask, inverted, multiple_of, with_mask, without_tail
-from hf_repsim.geometry import NoFrames, measure
-from hf_repsim.geometry_cache import geometry_key, keep_geometry, known_geometry
-from hf_repsim.layers import Axes
-from hf_repsim.taps import first_tensor, recorded
-from hf_repsim.tower_weights import read_alone
+from hf_repsim.models.anatomy import anatomy_of
+from hf_repsim.models.checkpoint import find_checkpoint
+from hf_repsim.models.ear import bind, find_blocks, find_tower
+from hf_repsim.models.families import Family
+from hf_repsim.models.features import make_features, output_names
+from hf_repsim.models.feeding import frame_mask, inverted, multiple_of, with_mask, without_tail
+from hf_repsim.models.geometry import NoFrames, measure
+from hf_repsim.models.geometry_cache import geometry_key, keep_geometry, known_geometry
+from hf_repsim.models.layers import Axes
+from hf_repsim.models.taps import first_tensor, recorded
+from hf_repsim.models.tower_weights import read_alone
 
 # our own have layers that are not blocks of one list
 BY_BLOCKS = [
@@ -165,16 +165,16 @@ def test_what_was_measured_is_kept_and_what_cannot_be_read_is_measured_again(tmp
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HOME", str(tmp_path))
-    monkeypatch.setattr("hf_repsim.geometry_cache._IN_HAND", {})
+    monkeypatch.setattr("hf_repsim.models.geometry_cache._IN_HAND", {})
     key, geometry = geometry_key("a", {"b": 1}), measure(conv, 16000, redraw=lambda seed: None)
     assert known_geometry(key) is None
     keep_geometry(key, geometry)
-    monkeypatch.setattr("hf_repsim.geometry_cache._IN_HAND", {})
+    monkeypatch.setattr("hf_repsim.models.geometry_cache._IN_HAND", {})
     assert known_geometry(key) == geometry
     (file,) = (tmp_path / "hf_repsim" / "geometry").iterdir()
     for text in ("no json", json.dumps({"taps": 3})):
         file.write_text(text)
-        monkeypatch.setattr("hf_repsim.geometry_cache._IN_HAND", {})
+        monkeypatch.setattr("hf_repsim.models.geometry_cache._IN_HAND", {})
         assert known_geometry(key) is None
     assert geometry_key("a", {"b": 2}) != key
 

@@ -41,7 +41,7 @@ def assert_each_is_as_alone(model, batch: AudioBatch) -> None:
 
 def assert_states_are_those_of_the_library(model, batch: AudioBatch) -> None:
     """Where it returns them; the last one may be normed, and is not compared then."""
-    from hf_repsim.forward import make_passes
+    from hf_repsim.models.forward import make_passes
 
     ear = model.anatomy.ear
     if ear.owner != ear.tower or ear.method != "forward":

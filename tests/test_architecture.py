@@ -23,11 +23,9 @@ PACKAGE = ROOT / "hf_repsim"
 STANDS = {
     0: "clock measures moments origin pair pairing products result schema table text_clock",
     1: """
-        ahead anatomy audio checkpoint circumstances clicks columns course ctc decoder ear families
-        features feeding forcing forward frames front_ends geometry geometry_cache layers lineup
-        location machine_paths markdown memory model_configs model_files probe prompts reading
-        reproduce run savepoint source speech_model states storage stream taps teacher tiles
-        tower_weights
+        ahead audio circumstances columns course ctc frames lineup location machine_paths
+        markdown memory models probe reading reproduce run savepoint source states storage stream
+        tiles
     """,
     2: """
         alarm cells claims comparison contrast convergence differences earlier hearing indicators

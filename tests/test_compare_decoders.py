@@ -187,7 +187,7 @@ def test_the_command_line_lists_and_compares_decoders(folders, data, tmp_path):
 def test_a_decoder_that_cannot_cut_words_is_left_out_only_where_words_are_met_on(
     folders, data, monkeypatch
 ):
-    monkeypatch.setattr("hf_repsim.teacher._words", lambda text, spans: None)
+    monkeypatch.setattr("hf_repsim.models.teacher._words", lambda text, spans: None)
     compare(folders["whisper"], probe=data, **DECODER)
     with pytest.raises(ValueError, match="does not say which tokens each word has"):
         compare(folders["whisper"], folders["speech2text"], probe=data, **DECODER)

@@ -17,9 +17,9 @@ from zoo import ZOO
 from zoo_entry import save
 
 from hf_repsim.audio import AudioBatch
-from hf_repsim.forcing import may_pad_text, settle, unsaid
+from hf_repsim.models.forcing import may_pad_text, settle, unsaid
+from hf_repsim.models.teacher import Forced, token_rows
 from hf_repsim.states import TooShort, check_model, extract, load_model, prepare
-from hf_repsim.teacher import Forced, token_rows
 from hf_repsim.text_clock import WORDS
 
 # of the zoo: what must be said of it, and what its decoder hears before a transcript

@@ -9,7 +9,7 @@ import torch
 from tiny_models import noise
 
 from hf_repsim.audio import AudioBatch, Utterance
-from hf_repsim.forward import hear, make_passes, may_pad
+from hf_repsim.models.forward import hear, make_passes, may_pad
 from hf_repsim.states import extract, load_model, prepare
 
 GROUP_NORM = ("wav2vec2-base", "hubert-base", "wavlm-base")

@@ -8,7 +8,7 @@ import pytest
 from hub import OTHER, WRITE, LocalHub
 from tiny_models import build_extractor, build_model, save_model
 
-from hf_repsim.model_files import ModelFiles
+from hf_repsim.models.files import ModelFiles
 
 FILL = """
 import json, sys
@@ -37,7 +37,7 @@ from pathlib import Path
 def answer(act, name):
     try:
         if act == "find":
-            from hf_repsim.model_files import ModelFiles
+            from hf_repsim.models.files import ModelFiles
             return ModelFiles.locate(name).commit
         from hf_repsim.states import check_model, load_model
         if act == "check":

@@ -11,9 +11,9 @@ from tiny_tokenizers import (
     word_tokenizer,
 )
 
-from hf_repsim.prompts import Asked, of_a_template, of_cohere, of_tokenizer, of_whisper
+from hf_repsim.models.prompts import Asked, of_a_template, of_cohere, of_tokenizer, of_whisper
+from hf_repsim.models.teacher import Teacher, Unsaid, normalised
 from hf_repsim.states import check_model
-from hf_repsim.teacher import Teacher, Unsaid, normalised
 
 
 def teacher_of(tokenizer, *prompt: int, longest: int | None = None) -> Teacher:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from zoo import NOT_BUILT, ZOO
 
-from hf_repsim.anatomy import Anatomy
+from hf_repsim.models.anatomy import Anatomy
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "models.md"
 
@@ -73,7 +73,7 @@ weights are read; that frames are as many as the clock says, at awkward lengths;
 of each utterance what it says of it alone; that states are those that the library returns as
 `hidden_states`, where it returns them; and that a tower read alone has the weights that it has in
 the whole model. "derived" frame times are computed from the configuration, "measured" ones found
-with noise and clicks on a copy of random weights, as `hf_repsim/geometry.py` tells. A window is
-filled up whatever the length of the audio. Lines of models that need torchaudio or timm were
+with noise and clicks on a copy of random weights, as `hf_repsim/models/geometry.py` tells. A window
+is filled up whatever the length of the audio. Lines of models that need torchaudio or timm were
 written where these are, and are tried where they are. Written by `python scripts/write_models.py`.
 """.splitlines()

@@ -25,7 +25,7 @@ from hf_repsim.cli.trajectory import trajectory
 from hf_repsim.terminal import Command, Group, errors, print_rows, quiet
 
 if TYPE_CHECKING:
-    from hf_repsim.layers import Layer
+    from hf_repsim.models.layers import Layer
 
 DEMO_FOLDER = "hf-repsim-demo"
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -72,7 +72,7 @@ def layers(model: str, as_json: bool, **options: Any) -> None:
     it hears, and how large that is, goes to standard error.
     """
     with errors():
-        from hf_repsim.checkpoint import find_checkpoint
+        from hf_repsim.models.checkpoint import find_checkpoint
 
         found = find_checkpoint(model, **options)
         whole, anatomy = found.skeleton()

@@ -14,10 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hf_repsim.checkpoint import Checkpoint, find_checkpoint
-from hf_repsim.layers import Layer
 from hf_repsim.machine_paths import without_paths
-from hf_repsim.model_files import SAFETENSORS
+from hf_repsim.models.checkpoint import Checkpoint, find_checkpoint
+from hf_repsim.models.files import SAFETENSORS
+from hf_repsim.models.layers import Layer
 from hf_repsim.run import STATE, Run
 from hf_repsim.table import json_value
 

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
-from hf_repsim.ear import Ear, bind, find_blocks, find_entry, find_tower, stopped_at
-from hf_repsim.families import Family
-from hf_repsim.features import feature_lengths, make_features, output_names
-from hf_repsim.geometry import Ask, Geometry, Measured, Redraw, measure
-from hf_repsim.geometry_cache import geometry_key, keep_geometry, known_geometry
-from hf_repsim.layers import Axes, Layer
-from hf_repsim.taps import INPUT, LAST, module_of, recorded
+from hf_repsim.models.ear import Ear, bind, find_blocks, find_entry, find_tower, stopped_at
+from hf_repsim.models.families import Family
+from hf_repsim.models.features import feature_lengths, make_features, output_names
+from hf_repsim.models.geometry import Ask, Geometry, Measured, Redraw, measure
+from hf_repsim.models.geometry_cache import geometry_key, keep_geometry, known_geometry
+from hf_repsim.models.layers import Axes, Layer
+from hf_repsim.models.taps import INPUT, LAST, module_of, recorded
 
 Configs = tuple[Any, Any]  # the model's configuration and its feature extractor
 _DEPTH = 1  # blocks of a shadow

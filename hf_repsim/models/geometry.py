@@ -14,9 +14,9 @@ from fractions import Fraction
 
 import torch
 
-from hf_repsim.clicks import Ask, Redraw, centres_of_frames, noise
 from hf_repsim.clock import FrameClock
-from hf_repsim.layers import Axes
+from hf_repsim.models.clicks import Ask, Redraw, centres_of_frames, noise
+from hf_repsim.models.layers import Axes
 
 Shapes = dict[str, tuple[int, ...]]
 

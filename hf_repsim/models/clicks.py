@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hf_repsim.clock import FrameClock
-from hf_repsim.layers import Axes
+from hf_repsim.models.layers import Axes
 
 Redraw = Callable[[int], None]
 

@@ -16,8 +16,8 @@ from huggingface_hub import constants
 
 from hf_repsim import __version__
 from hf_repsim.clock import FrameClock
-from hf_repsim.geometry import Geometry, Measured
-from hf_repsim.layers import Axes
+from hf_repsim.models.geometry import Geometry, Measured
+from hf_repsim.models.layers import Axes
 
 _IN_HAND: dict[str, Geometry] = {}
 

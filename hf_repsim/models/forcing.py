@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from hf_repsim.decoder import TOKENS
-from hf_repsim.forward import PADDING_TOLERANCE, Pass, hear, make_passes, may_pad
-from hf_repsim.speech_model import SpeechModel
-from hf_repsim.teacher import Forced, Unsaid
+from hf_repsim.models.decoder import TOKENS
+from hf_repsim.models.forward import PADDING_TOLERANCE, Pass, hear, make_passes, may_pad
+from hf_repsim.models.speech_model import SpeechModel
+from hf_repsim.models.teacher import Forced, Unsaid
 from hf_repsim.text_clock import WORDS, Clock
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from hf_repsim.model_files import ModelFiles
+from hf_repsim.models.files import ModelFiles
 
 _INDEX = ".index.json"
 

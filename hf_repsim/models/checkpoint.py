@@ -18,15 +18,15 @@ import torch
 from huggingface_hub import snapshot_download
 from torch import nn
 
-from hf_repsim.anatomy import Anatomy, anatomy_of, find_head
-from hf_repsim.decoder import decoder_anatomy, find_teacher
-from hf_repsim.ear import find_tower
-from hf_repsim.families import Family
-from hf_repsim.layers import Layer
-from hf_repsim.model_configs import incomparable, read_config, read_extractor, read_family
-from hf_repsim.model_files import EXTRACTORS, PICKLES, SAFETENSORS, ModelFiles
-from hf_repsim.teacher import Teacher
-from hf_repsim.tower_weights import read_alone
+from hf_repsim.models.anatomy import Anatomy, anatomy_of, find_head
+from hf_repsim.models.configs import incomparable, read_config, read_extractor, read_family
+from hf_repsim.models.decoder import decoder_anatomy, find_teacher
+from hf_repsim.models.ear import find_tower
+from hf_repsim.models.families import Family
+from hf_repsim.models.files import EXTRACTORS, PICKLES, SAFETENSORS, ModelFiles
+from hf_repsim.models.layers import Layer
+from hf_repsim.models.teacher import Teacher
+from hf_repsim.models.tower_weights import read_alone
 
 PARTS = ("encoder", "decoder")
 

@@ -14,8 +14,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hf_repsim.clock import FrameClock
-from hf_repsim.feeding import Prepare, frame_mask, inverted, multiple_of, with_mask, without_tail
-from hf_repsim.front_ends import (
+from hf_repsim.models.feeding import (
+    Prepare,
+    frame_mask,
+    inverted,
+    multiple_of,
+    with_mask,
+    without_tail,
+)
+from hf_repsim.models.front_ends import (
     Hidden,
     ast_front_end,
     conv_and_lstm_layers,
@@ -30,7 +37,7 @@ from hf_repsim.front_ends import (
     whisper_front_end,
     whisper_window,
 )
-from hf_repsim.prompts import Prompt, of_a_template, of_cohere, of_tokenizer, of_whisper
+from hf_repsim.models.prompts import Prompt, of_a_template, of_cohere, of_tokenizer, of_whisper
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from torch import nn
 
-from hf_repsim.anatomy import Anatomy
-from hf_repsim.ear import Ear, find_blocks
-from hf_repsim.families import Family
-from hf_repsim.layers import Layer
-from hf_repsim.model_configs import first_line
-from hf_repsim.model_files import ModelFiles
-from hf_repsim.prompts import Asked
-from hf_repsim.taps import INPUT, LAST
-from hf_repsim.teacher import Teacher
+from hf_repsim.models.anatomy import Anatomy
+from hf_repsim.models.configs import first_line
+from hf_repsim.models.ear import Ear, find_blocks
+from hf_repsim.models.families import Family
+from hf_repsim.models.files import ModelFiles
+from hf_repsim.models.layers import Layer
+from hf_repsim.models.prompts import Asked
+from hf_repsim.models.taps import INPUT, LAST
+from hf_repsim.models.teacher import Teacher
 from hf_repsim.text_clock import TextClock
 
 TOKENS = "decoder_input_ids"

@@ -6,8 +6,8 @@ import importlib
 import json
 from typing import Any
 
-from hf_repsim.families import Family, find_family
-from hf_repsim.model_files import EXTRACTORS, ModelFiles
+from hf_repsim.models.families import Family, find_family
+from hf_repsim.models.files import EXTRACTORS, ModelFiles
 from hf_repsim.table import printable
 
 Options = dict[str, bool]  # of `from_pretrained`

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hf_repsim.features import make_features
-from hf_repsim.speech_model import PRECISIONS, SpeechModel
-from hf_repsim.taps import recorded
-from hf_repsim.teacher import Forced, token_rows
+from hf_repsim.models.features import make_features
+from hf_repsim.models.speech_model import PRECISIONS, SpeechModel
+from hf_repsim.models.taps import recorded
+from hf_repsim.models.teacher import Forced, token_rows
 
 # Padded and alone, valid frames may differ by this much of the layer's standard deviation.
 PADDING_TOLERANCE = 1e-4

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from hf_repsim.anatomy import Anatomy, find_head
-from hf_repsim.checkpoint import find_checkpoint
-from hf_repsim.families import Family
-from hf_repsim.layers import Layer, select_layers
-from hf_repsim.model_files import public_name
-from hf_repsim.taps import module_of
-from hf_repsim.teacher import Teacher
+from hf_repsim.models.anatomy import Anatomy, find_head
+from hf_repsim.models.checkpoint import find_checkpoint
+from hf_repsim.models.families import Family
+from hf_repsim.models.files import public_name
+from hf_repsim.models.layers import Layer, select_layers
+from hf_repsim.models.taps import module_of
+from hf_repsim.models.teacher import Teacher
 
 PRECISIONS = {  # name -> what the forward pass computes in; weights are never kept in half
     "fp32": torch.float32,
