@@ -24,6 +24,7 @@ from hf_repsim.models.feeding import (
 )
 from hf_repsim.models.front_ends import (
     Hidden,
+    ast_bands,
     ast_front_end,
     conv_and_lstm_layers,
     ctc_front_end,
@@ -154,16 +155,10 @@ FAMILIES: list[Family] = [
         model_types=("audio-spectrogram-transformer",),
         front_end=ast_front_end,
         window=lambda config, extractor: extractor.max_length * 160,
-        tokens=lambda config: (
-            2,
-            (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1,
-        ),
+        tokens=lambda config: (2, ast_bands(config)),
         optional_packages=("torchaudio",),
     ),
-    Family(
-        model_types=("moonshine_streaming",),
-        prepare=multiple_of(80, "input_values"),
-    ),
+    Family(model_types=("moonshine_streaming",), prepare=multiple_of(80, "input_values")),
     Family(model_types=("cohere_asr",), prompt=of_cohere),
     Family(model_types=("canary",), prompt=of_a_template),
     # Frames are taken by eights, which the processor sees to.
@@ -255,10 +250,7 @@ FAMILIES: list[Family] = [
         inputs=("input_values",),
         constants={"sample": False},
     ),
-    Family(
-        model_types=("vibevoice_acoustic_tokenizer",),
-        constants={"sample": False},
-    ),
+    Family(model_types=("vibevoice_acoustic_tokenizer",), constants={"sample": False}),
     Family(
         model_types=("encodec", "musicgen"),
         blocks="encoder.layers",
