@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
@@ -33,8 +33,18 @@ from hf_repsim.text_clock import Clock, common_clock
 if TYPE_CHECKING:
     from hf_repsim.stream import Stream
 
-Heed = tuple[Mapping[str, Tensor], Mapping[str, Tensor] | None, list[int]]  # frames x, y, counts
 PILOT_UTTERANCES = 64
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Heed:
+    """Frames of a batch: row i of each layer is of one moment."""
+
+    x: Mapping[str, Tensor]  # layer -> (frames of all utterances, one after the other, features)
+    y: Mapping[str, Tensor] | None  # of the second side, if there is one
+    utterances: tuple[str, ...]
+    counts: list[int]  # frames of each utterance
 
 
 @dataclass(frozen=True)
@@ -103,8 +113,8 @@ class Hearing:
         for heed in heeds:
             for part, (side, name, _) in zip(total.split(widths), layers, strict=True):
                 # float64: a float32 sum of many frames would move the mean of a large feature
-                part += heed[side][name].double().sum(0)
-        return total, sum(sum(counts) for _, _, counts in heeds)
+                part += (heed.y if side else heed.x)[name].double().sum(0)
+        return total, sum(sum(heed.counts) for heed in heeds)
 
     def about(self, mean: Tensor) -> Moments:
         """Empty moments about an origin, (features of summed layers, x then y,) of any dtype."""
@@ -126,8 +136,8 @@ class Hearing:
         utterances_left = PILOT_UTTERANCES
         for heed in heeds:
             yield heed
-            frames_left -= sum(heed[2])
-            utterances_left -= len(heed[2])
+            frames_left -= sum(heed.counts)
+            utterances_left -= len(heed.counts)
             if frames_left <= 0 or utterances_left <= 0:
                 return
 
@@ -143,9 +153,19 @@ class Hearing:
     def frames(
         self, stream: Stream, advance: Callable[[AudioBatch], None] | None = None
     ) -> Iterator[Heed]:
-        """Frames of all models for each batch, in step: row i of each layer is of one moment.
+        """Frames of all models for each batch, in step. Errors as `over`."""
+        return self.over(stream, self._heed, advance)
+
+    def over(
+        self,
+        stream: Stream,
+        hear: Callable[[Ready], T],
+        advance: Callable[[AudioBatch], None] | None = None,
+    ) -> Iterator[T]:
+        """What `hear` makes of each batch that `prepare` made ready.
 
         A batch that does not fit in memory is heard in halves, and later ones are made smaller.
+        `advance` is called behind each batch of the stream.
 
         Raises:
             ValueError: one utterance alone does not fit in memory.
@@ -153,19 +173,20 @@ class Hearing:
         for ready in stream:
             self.too_short |= ready.too_short
             if ready.prepared:
-                yield from self._fitting(ready, stream)
+                yield from self._fitting(ready, stream, hear)
             if advance:
                 advance(ready.batch)
 
-    def _fitting(self, ready: Ready, stream: Stream) -> Iterator[Heed]:
+    def _fitting(self, ready: Ready, stream: Stream, hear: Callable[[Ready], T]) -> Iterator[T]:
+        fits = True
         try:
-            heed = self._heed(ready)
+            made = hear(ready)
         except RuntimeError as error:
             if not should_reduce_batch_size(error):
                 raise
-            heed = None
-        if heed is not None:
-            yield heed
+            fits = False
+        if fits:
+            yield made
             return
         # out of the `except`: what it refers to would keep the memory taken
         utterances = ready.prepared[0].batch.utterances
@@ -179,14 +200,15 @@ class Hearing:
         for half in (AudioBatch(utterances[:middle]), AudioBatch(utterances[middle:])):
             longest = max(u.seconds for u in half.utterances)
             stream.seconds = min(stream.seconds, longest * len(half.utterances))
-            yield from self._fitting(self.prepare(half), stream)
+            yield from self._fitting(self.prepare(half), stream, hear)
 
     def _heed(self, ready: Ready) -> Heed:
         grid = self.grid
         of_models = zip(self.models, ready.prepared, self.layers, strict=True)
         heard = [extract(model, prepared, names) for model, prepared, names in of_models]
         cells = [_common(every) for every in zip(*(one.cells(grid) for one in heard), strict=True)]
-        for utterance, covered in zip(ready.prepared[0].batch.utterance_ids, cells, strict=True):
+        utterances = ready.prepared[0].batch.utterance_ids
+        for utterance, covered in zip(utterances, cells, strict=True):
             if not covered:
                 self.too_short[utterance] = "no cell of the common clock is covered by all layers"
         kept = [_evenly_spaced(len(covered), self.frames_per_utterance) for covered in cells]
@@ -202,7 +224,7 @@ class Hearing:
                 part = states.frames(grid, cells)[layer]
                 frames[-1][name] = (part if rows is None else part[rows]).to(self.device)
         x, *y = frames
-        return x, y[0] if y else None, [len(own) for own in kept]
+        return Heed(x, y[0] if y else None, utterances, [len(own) for own in kept])
 
 
 def load_models(

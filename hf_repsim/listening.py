@@ -173,8 +173,8 @@ class _Share:
                         pilot.append(heed)
                 self._moments = hearing.about(self._mean(pilot))
             with suppress(_Stopped):
-                for frames_x, frames_y, counts in chain(_emptied(pilot), heeds):
-                    self._moments.update(frames_x, frames_y, counts)
+                for heed in chain(_emptied(pilot), heeds):
+                    self._moments.update(heed.x, heed.y, heed.counts)
             self._keep(at_the_end=True)
         hearing.waited = self._stream.waited
         return self._moments

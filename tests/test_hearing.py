@@ -29,8 +29,8 @@ def heard(hearing, *batches: AudioBatch):
     """Frames of x for all batches, one layer, and the counts; and the stream afterwards."""
     stream = Batches(map(hearing.prepare, batches))
     heeds = list(hearing.frames(stream))
-    frames = torch.cat([x["encoder.1"] for x, _, _ in heeds])
-    return frames, [count for _, _, counts in heeds for count in counts], stream
+    frames = torch.cat([heed.x["encoder.1"] for heed in heeds])
+    return frames, [count for heed in heeds for count in heed.counts], stream
 
 
 @pytest.fixture
@@ -51,11 +51,11 @@ def test_frames_are_thinned_evenly_and_short_utterances_keep_theirs(model_folder
 def test_thinned_frames_of_two_models_stay_in_step(model_folders):
     pair = [model_folders[name] for name in ("hubert-base", "wav2vec2-base")]
     batch, thin = noise(16000, 9000), hearing_of(*pair, frames_per_utterance=4)
-    both = list(thin.frames(Batches([thin.prepare(batch)])))
-    x, y, counts = both[0]
+    (both,) = thin.frames(Batches([thin.prepare(batch)]))
     alone = heard(hearing_of(pair[1], frames_per_utterance=4), batch)[0]
-    assert counts == [4, 4] and len(x["encoder.1"]) == 8
-    torch.testing.assert_close(y["encoder.1"], alone)
+    assert both.utterances == batch.utterance_ids
+    assert both.counts == [4, 4] and len(both.x["encoder.1"]) == 8
+    torch.testing.assert_close(both.y["encoder.1"], alone)
 
 
 def test_a_batch_that_does_not_fit_is_heard_in_halves_and_later_ones_are_smaller(
@@ -100,5 +100,5 @@ def test_what_is_too_short_is_told_when_its_batch_is_heard(hearing):
     assert not hearing.too_short
     advanced = []
     heeds = list(hearing.frames(stream, advanced.append))
-    assert [counts for _, _, counts in heeds] == [[27]]
+    assert [heed.counts for heed in heeds] == [[27]]
     assert set(hearing.too_short) == {"u0", "u1"} and len(advanced) == 2
