@@ -20,6 +20,7 @@ from hf_repsim.moments import Moments
 from hf_repsim.pairing import Pairs, resolve_pairs
 from hf_repsim.probe import AudioBatch, Heard
 from hf_repsim.products import ROW_BYTES
+from hf_repsim.sample import evenly_spaced
 from hf_repsim.states import (
     Prepared,
     SpeechModel,
@@ -211,7 +212,7 @@ class Hearing:
         for utterance, covered in zip(utterances, cells, strict=True):
             if not covered:
                 self.too_short[utterance] = "no cell of the common clock is covered by all layers"
-        kept = [_evenly_spaced(len(covered), self.frames_per_utterance) for covered in cells]
+        kept = [evenly_spaced(len(covered), self.frames_per_utterance) for covered in cells]
         rows = None
         if self.frames_per_utterance is not None:
             starts = accumulate([0, *map(len, cells)])
@@ -249,13 +250,6 @@ def load_models(
         settle(model)  # here, as `prepare` runs beside the models
     how = {"labels": labels, "frames_per_utterance": frames_per_utterance}
     return Hearing(loaded, layers, pairs, sums_device(device), **how)
-
-
-def _evenly_spaced(n: int, at_most: int | None) -> list[int]:
-    """Indices below n: all of them, or so many from the middles of equal parts."""
-    if at_most is None or n <= at_most:
-        return list(range(n))
-    return [(2 * i + 1) * n // (2 * at_most) for i in range(at_most)]
 
 
 def _common(ranges: Sequence[range]) -> range:
