@@ -69,8 +69,9 @@ def accumulate(
         y: the second model; None: the layers of x among themselves.
         probe: what they hear; text is read by `Probe.parse`, None is the package's own speech.
         accelerator: processes and device; None: those that were started.
-        options: `pairs`, `layers`, `frames_per_utterance`, `precision`, `batch_seconds`, `memory`,
-            `about`, `folder`, `resume`, `progress`, ...: see `hf_repsim.session.Options`.
+        options: `pairs`, `layers`, `frames_per_utterance`, `sample_frames`, `precision`,
+            `batch_seconds`, `memory`, `about`, `folder`, `resume`, `progress`, ...: see
+            `hf_repsim.session.Options`.
 
     Raises as `compare`, and ValueError where the sums do not fit in memory. Returns the sums over
     all processes, the same on each of them.
@@ -172,7 +173,8 @@ def score_tiles(
     if n_tiles == 1:
         return results[0]
     columns = by_measure([result.columns for result in results], results[0].columns)
-    return SimilarityResult(columns, dict(results[-1].provenance))
+    last = results[-1]
+    return SimilarityResult(columns, dict(last.provenance), sample=last.sample)
 
 
 def _row(measure: Measure, pair: PairMoments) -> dict[str, Any]:

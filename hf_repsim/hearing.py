@@ -20,7 +20,7 @@ from hf_repsim.moments import Moments
 from hf_repsim.pairing import Pairs, resolve_pairs
 from hf_repsim.probe import AudioBatch, Heard
 from hf_repsim.products import ROW_BYTES
-from hf_repsim.sample import evenly_spaced
+from hf_repsim.sample import MOST_UTTERANCES, FrameSample, by_side, evenly_spaced
 from hf_repsim.states import (
     Prepared,
     SpeechModel,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from hf_repsim.stream import Stream
 
 PILOT_UTTERANCES = 64
+_HOW = ("frames_per_utterance", "sample_frames", "sampled")  # options of a `Hearing`
 T = TypeVar("T")
 
 
@@ -67,6 +68,8 @@ class Hearing:
     device: torch.device  # where frames are summed
     labels: Sequence[str] | None = None  # see `sides`
     frames_per_utterance: int | None = None  # None: all of them, else so many, evenly spaced
+    sample_frames: int = 0  # of each utterance, that are kept beside the sums
+    sampled: frozenset[str] = frozenset()  # layers of which they are kept already
     heard: Heard = field(default_factory=Heard)
     too_short: dict[str, str] = field(default_factory=dict)  # utterance id -> why it has no frame
     waited: float = 0.0  # seconds in which the models had no audio to hear
@@ -122,7 +125,21 @@ class Hearing:
         x, *y = self.widths
         weights = [next(model.module.parameters()).dtype for model in self.models]
         frames = torch.float64 if torch.float64 in weights else torch.float32
-        return Moments(x, y[0] if y else None, origin=mean.to(frames), pairs=self.pairs)
+        moments = Moments(x, y[0] if y else None, origin=mean.to(frames), pairs=self.pairs)
+        widths = by_side(x, y[0] if y else None)
+        if self.sample_frames:
+            new = {name: n for name, n in widths.items() if name not in self.sampled}
+            moments.sample = FrameSample(new)
+        return moments
+
+    def add(self, heed: Heed, moments: Moments) -> None:
+        """Add what was heard to the sums, and some of its frames to those kept beside them."""
+        moments.update(heed.x, heed.y, heed.counts)
+        if moments.sample is not None and moments.sample.widths:
+            given = by_side(heed.x, heed.y), heed.utterances, heed.counts
+            moments.sample.thin(*given, at_most=self.sample_frames)
+            if len(moments.sample.utterances) > MOST_UTTERANCES:
+                moments.sample = moments.sample.few(MOST_UTTERANCES)
 
     def require_frames(self, n_frames: int) -> None:
         """Raise ValueError if the models together hear nothing."""
@@ -235,21 +252,21 @@ def load_models(
     pairs: Pairs,
     device: torch.device,
     labels: Sequence[str] | None = None,
-    frames_per_utterance: int | None = None,
-    **loading: Any,
+    **options: Any,
 ) -> Hearing:
     """Models loaded onto a device; one given as a `SpeechModel` stays as it is, where it is.
 
-    `layers` are the names that `lineup.check_models` gave; `loading` are options of `load_model`.
+    `layers` are the names that `lineup.check_models` gave; of the options, those that are not of
+    `Hearing` are of `load_model`.
     """
+    how = {name: options.pop(name) for name in _HOW if name in options}
     loaded = [
-        model if isinstance(model, SpeechModel) else load_model(model, device=device, **loading)
+        model if isinstance(model, SpeechModel) else load_model(model, device=device, **options)
         for model in models
     ]
     for model in loaded:
         settle(model)  # here, as `prepare` runs beside the models
-    how = {"labels": labels, "frames_per_utterance": frames_per_utterance}
-    return Hearing(loaded, layers, pairs, sums_device(device), **how)
+    return Hearing(loaded, layers, pairs, sums_device(device), labels, **how)
 
 
 def _common(ranges: Sequence[range]) -> range:

@@ -21,6 +21,7 @@ from hf_repsim.hearing import Hearing, Heed
 from hf_repsim.moments import Moments
 from hf_repsim.probe import AudioBatch, Heard, Probe
 from hf_repsim.reduction import add_over_ranks, everywhere
+from hf_repsim.sample import MOST_UTTERANCES
 from hf_repsim.savepoint import Saved, Savepoint
 from hf_repsim.stream import Stream
 
@@ -174,14 +175,14 @@ class _Share:
                 self._moments = hearing.about(self._mean(pilot))
             with suppress(_Stopped):
                 for heed in chain(_emptied(pilot), heeds):
-                    self._moments.update(heed.x, heed.y, heed.counts)
+                    hearing.add(heed, self._moments)
             self._keep(at_the_end=True)
         hearing.waited = self._stream.waited
         return self._moments
 
     def add_up(self, moments: Moments) -> bool:
         """Make sums and account those of all ranks; whether any was stopped."""
-        add_over_ranks(moments, self._accelerator)
+        add_over_ranks(moments, self._accelerator, sampled=MOST_UTTERANCES)
         stopped = _over_ranks(self._hearing, stopped=self._alarm.stopped)
         self._hearing.heard.require_some()
         self._hearing.require_frames(moments.n_frames)

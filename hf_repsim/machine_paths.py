@@ -25,7 +25,8 @@ _ONE_PATH = re.compile(_ROOT + ".*", re.VERBOSE | re.DOTALL)
 def without_machine_paths(result: SimilarityResult) -> tuple[SimilarityResult, dict[str, str]]:
     """The result with paths of this machine cut to their last part, and what was replaced by what.
 
-    Names, notes and provenance are looked through, not the sums; layers and measures are kept.
+    Names, notes and provenance are looked through, not sums and frames; layers and measures are
+    kept.
     """
     replaced: dict[str, str] = {}
     columns = dict(result.columns)
@@ -35,7 +36,7 @@ def without_machine_paths(result: SimilarityResult) -> tuple[SimilarityResult, d
         known = {value: without_paths(value, replaced) for value in dict.fromkeys(values)}
         columns[name] = [known[value] for value in values]
     provenance = without_paths(result.provenance, replaced)
-    return SimilarityResult(columns, provenance, result.moments), replaced
+    return SimilarityResult(columns, provenance, result.moments, result.sample), replaced
 
 
 def without_paths(value: Any, replaced: dict[str, str]) -> Any:

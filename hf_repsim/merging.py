@@ -7,7 +7,9 @@ so many utterances of one data set, one of them is a part of the other.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from functools import reduce
 from operator import add
 from typing import Any
@@ -39,7 +41,8 @@ def merge(results: Sequence[SimilarityResult]) -> SimilarityResult:
     - Of other audio, the same models (name and revision), all with sums: these are added, and every
       measure that all of them have is scored anew. Sums about different origins are first brought
       to one, which is exact but for `blocked_cka`: that one is refused then, with a note. Sums
-      that were taken about one origin (`about` of `compare`) lose nothing.
+      that were taken about one origin (`about` of `compare`) lose nothing. Frames that were kept
+      beside the sums of all of them are put together.
     - Trajectories, of other runs, references or measures: the rows are joined.
 
     The provenance has those of all results under `parts`, and as `probe` what was heard in all.
@@ -125,9 +128,10 @@ def _joined(results: Sequence[SimilarityResult]) -> SimilarityResult:
     columns = by_measure(tables, dict.fromkeys(name for table in tables for name in table))
     pairs = set(zip(columns["layer_x"], columns["layer_y"], strict=True))
     sums = (r.moments for r in results if r.moments and pairs <= set(r.moments.pairs))
+    kept = next((r.sample for r in results if r.sample is not None), None)
     provenance = results[0].provenance
     told = {name: provenance[name] for name in ("probe", "too_short") if name in provenance}
-    return SimilarityResult(columns, _shared(results) | told, next(sums, None))
+    return SimilarityResult(columns, _shared(results) | told, next(sums, None), kept)
 
 
 def _new_rows(result: SimilarityResult, seen: dict[tuple, float]) -> list[int]:
@@ -174,7 +178,9 @@ def _added(results: Sequence[SimilarityResult]) -> SimilarityResult:
             f"the results share no measure that this version knows: {told}; hf-repsim score gives "
             "each of them others"
         )
-    total = reduce(add, (about_origin(result.moments, first.origin) for result in results))
+    total = reduce(add, (about_origin(sums, first.origin) for sums in _told_apart(results)))
+    if total.sample is not None:
+        total.sample = total.sample.in_order()
     provenance = _shared(results) | {
         "probe": _probe(results, parts),
         "too_short": _too_short(results),
@@ -192,6 +198,19 @@ def _sums(results: Sequence[SimilarityResult], i: int) -> Moments:
             "published, or lie in tiles, hear it again (fewer layers make one file)"
         )
     return sums
+
+
+def _told_apart(results: Sequence[SimilarityResult]) -> Iterator[Moments]:
+    """Their sums, beside which no two utterances have one name, as those of two data sets may."""
+    kept = [result.moments.sample for result in results if result.moments.sample is not None]
+    times = Counter(utterance for sample in kept for utterance in sample.utterances)
+    for result in results:
+        sums = copy(result.moments)
+        if sums.sample is not None:
+            of = str(fingerprint(result))[:12]
+            again = {u: f"{u} of {of}" for u in sums.sample.utterances if times[u] > 1}
+            sums.sample = sums.sample.renamed(again)
+        yield sums
 
 
 def _parts_of_probes(results: Sequence[SimilarityResult]) -> list[Mapping[str, Any]]:

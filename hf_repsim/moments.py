@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hf_repsim.pairing import Pairs, resolve_pairs
 from hf_repsim.products import CrossProducts, within_utterances
+from hf_repsim.sample import FrameSample
 
 Frames = Mapping[str, Tensor]  # layer -> (n frames, features)
 SCHEMA = 2  # 1 did not keep the order of layers
@@ -62,6 +63,7 @@ class Moments:
         frames: cross products of frames, sum z_a z_b'.
         sums: cross products of utterance sums, sum s_a s_b'.
         provenance: JSON-able account of models, probe and versions; carried, never read.
+        sample: some frames as they are, kept beside the sums, of these layers or of more.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Moments:
         self.pairs = resolve_pairs(pairs, list(self.layers_x), list(self.layers_y))
         self.origin = origin
         self.provenance: dict = {}
+        self.sample: FrameSample | None = None
         widths = [*self.layers_x.values(), *(() if self.within else self.layers_y.values())]
         if origin.shape != (sum(widths),):
             raise ValueError(f"the origin has {origin.numel()} features, layers {sum(widths)}")
@@ -173,7 +176,7 @@ class Moments:
         """Moments of both sets of utterances.
 
         Raises:
-            ValueError: layers, pairs or origins differ.
+            ValueError: layers, pairs or origins differ, or both keep frames of one utterance.
         """
         if self.layout != other.layout:
             raise ValueError("moments of different layers or pairs cannot be added")
@@ -186,6 +189,8 @@ class Moments:
         merged.totals = self.totals + other.totals
         merged.frames = self.frames + other.frames
         merged.sums = self.sums + other.sums
+        if self.sample is not None and other.sample is not None:
+            merged.sample = self.sample + other.sample
         return merged
 
     def state_dict(self) -> dict[str, Tensor]:

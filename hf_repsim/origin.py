@@ -48,7 +48,7 @@ def about_origin(moments: Moments, origin: Tensor) -> Moments:
         origin=origin,
         pairs=moments.pairs,
     )
-    moved.provenance = dict(moments.provenance)
+    moved.provenance, moved.sample = dict(moments.provenance), moments.sample
     shift = moments.origin.double() - origin.double()
     moved.totals = _totals(moments, shift)
     moved.frames.sums = _cross_products(moments, shift)

@@ -19,6 +19,7 @@ from hf_repsim.lineup import Model, check_models, sides
 from hf_repsim.memory import Footprint, activation_bytes, footprint, free_memory
 from hf_repsim.moments import Moments
 from hf_repsim.pairing import Pairs, resolve_pairs
+from hf_repsim.sample import MOST_UTTERANCES
 from hf_repsim.table import aligned
 
 Tile = list[tuple[str, str]]  # (x layer, y layer)
@@ -58,19 +59,22 @@ class Plan:
     batch_seconds: float  # of audio, longest utterance x number of utterances
     tiles: list[Tile]  # each hears the audio once
     n_models: int
+    sample: int = 0  # frames kept beside the sums, in the host's memory
 
     @property
     def fewer(self) -> str:
         """What would need less memory."""
         less = "fewer models" if self.n_models > 2 else "--pairs same_depth"
-        return f"{less}, fewer layers (--layer)"
+        kept = ", fewer frames kept (--sample-frames 0: none)" if self.sample else ""
+        return f"{less}, fewer layers (--layer){kept}"
 
     @property
     def peak(self) -> int:
         """Bytes at most on the device, hearing or scoring."""
-        needs = self.needs
-        hearing = self.models + needs.rows + max(self.activations, needs.folding)
-        return needs.sums + max(hearing, needs.scoring)
+        needs, sample = self.needs, 0 if self.device.startswith("cuda") else self.sample
+        # at the end of hearing the sample is copied once, to put it in order
+        batch = max(self.activations, needs.folding, sample)
+        return needs.sums + sample + max(self.models + needs.rows + batch, needs.scoring)
 
     def text(self) -> str:
         """The plan in a few aligned lines."""
@@ -86,6 +90,7 @@ class Plan:
     def table(self) -> str:
         """What takes the memory, in aligned lines."""
         needs, n_pairs = self.needs, max(map(len, self.tiles))
+        sample = ("  sample", _gb(self.sample), f"of {MOST_UTTERANCES} utterances at most")
         return aligned(
             [
                 (
@@ -98,6 +103,7 @@ class Plan:
                 ("  rows", _gb(needs.rows), f"up to {needs.gram_frames} frames by Gram matrices"),
                 ("  batches", _gb(self.activations), f"of {self.batch_seconds:g} s of audio"),
                 ("  scoring", _gb(needs.scoring), "beside the sums, without the models"),
+                *([sample] if self.sample else []),
             ]
         )
 
@@ -119,6 +125,7 @@ def make_plan(
     batch_seconds: float | None = None,
     precision: str | None = None,
     utterances: int | None = None,
+    sample_frames: int = 0,
     passes: int | None = None,
     **loading: Any,
 ) -> Plan:
@@ -135,6 +142,7 @@ def make_plan(
         batch_seconds: audio of a batch; None: as much as is of use and fits.
         precision: "bf16" and "fp16" keep copies of the weights.
         utterances: no more will be heard, if that is known: few need fewer sums.
+        sample_frames: of each utterance, that are kept beside the sums.
         passes: tiles, to go on with a run as it began; None: as few as fit.
         loading: as for `load_model`.
 
@@ -143,11 +151,9 @@ def make_plan(
     """
     chosen = check_models(models, labels=labels, layers=layers, pairs=pairs, **loading)
     footprints = [footprint(model, **loading) for model in models]
-    fixed = None if memory is None else int(memory * 1e9)
-    copied = HALF.get(precision, 0)
-    run = _Run(torch.device(device), fixed, footprints, chosen, labels, copied, utterances)
-    table = resolve_pairs(pairs, list(run.widths[0]), list(run.widths[-1]))
-    return run.plan(table, passes=passes, batch_seconds=batch_seconds)
+    heard = HALF.get(precision, 0), utterances, sample_frames
+    run = _Run(torch.device(device), memory, footprints, chosen, labels, *heard)
+    return run.plan(pairs, passes=passes, batch_seconds=batch_seconds)
 
 
 @dataclass(frozen=True)
@@ -155,15 +161,17 @@ class _Run:
     """What is known of a run before it is cut."""
 
     device: torch.device
-    memory: int | None  # bytes that may be used
+    memory: float | None  # GB that may be used
     models: list[Footprint]
     layers: list[list[str]]  # of each model
     labels: Sequence[str] | None
     copied: int  # bytes of a second copy of each weight
     utterances: int | None
+    sample_frames: int
 
-    def plan(self, table: Tile, *, passes: int | None, batch_seconds: float | None) -> Plan:
+    def plan(self, pairs: Pairs, *, passes: int | None, batch_seconds: float | None) -> Plan:
         """The plan with the fewest tiles, and then the largest batches of use, that fits."""
+        table = resolve_pairs(pairs, list(self.widths[0]), list(self.widths[-1]))
         useful = USEFUL_SECONDS.get(self.device.type, ELSEWHERE)
         batches = [useful / 2**i for i in range(10) if useful / 2**i >= LEAST_SECONDS]
         all_sums = self._needs(table).sums
@@ -185,6 +193,7 @@ class _Run:
                     batch_seconds=seconds,
                     tiles=tiles,
                     n_models=len(self.models),
+                    sample=self._sample,
                 )
                 if self._fits(plan):
                     return plan
@@ -198,7 +207,7 @@ class _Run:
     def _usable(self) -> tuple[int, int]:
         """Bytes on the device, and on the host."""
         if self.memory is not None:
-            return self.memory, self.memory
+            return int(self.memory * 1e9), int(self.memory * 1e9)
         return tuple(int(USED * free_memory(where)) for where in (self.device, "cpu"))
 
     @cached_property
@@ -223,7 +232,13 @@ class _Run:
         device, host = self._usable
         # sums on a GPU pass through the host's memory when they are saved
         saved = plan.needs.sums if self.device.type == "cuda" else 0
-        return plan.peak <= device and max(plan.reading, saved) <= host
+        return plan.peak <= device and max(plan.reading, saved) + plan.sample <= host
+
+    @property
+    def _sample(self) -> int:
+        """Bytes of the frames that are kept beside the sums."""
+        row = 4 * sum(sum(side.values()) for side in self.widths)
+        return row * self.sample_frames * min(self.utterances or MOST_UTTERANCES, MOST_UTTERANCES)
 
     def _needs(self, tile: Tile) -> Needs:
         """From empty moments on the meta device, which have the sizes of those to come."""

@@ -13,22 +13,25 @@ from torch import Tensor, distributed
 
 from hf_repsim.moments import Moments, Totals
 from hf_repsim.products import CrossProducts
+from hf_repsim.sample import FrameSample, few_of
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-def add_over_ranks(moments: Moments, accelerator: Accelerator) -> None:
+def add_over_ranks(moments: Moments, accelerator: Accelerator, *, sampled: int = 0) -> None:
     """Add up the moments of all processes, in place; all must be about one origin.
 
     Sums go over the wire once, as they are; only tables that are small beside the cross products
     are copied. Rows that are kept as rows go as rows, if those of all processes are few enough to
-    be kept by one.
+    be kept by one. Of the samples kept beside, `sampled` utterances of all processes stay.
     """
     if accelerator.num_processes > 1:
         _add_totals(moments, accelerator)
         for products in (moments.frames, moments.sums):
             _add_products(products, moments.origin, accelerator)
+    if moments.sample is not None:
+        moments.sample = _gathered(moments.sample, accelerator, sampled)
 
 
 def everywhere(
@@ -39,6 +42,27 @@ def everywhere(
     collective(there)
     if there is not tensor:
         tensor.copy_(there)
+
+
+def _gathered(sample: FrameSample, accelerator: Accelerator, at_most: int) -> FrameSample:
+    """Rows of utterances of all processes, in the order of their ids."""
+    if accelerator.num_processes == 1:
+        return sample.few(at_most).in_order()
+    parts = gather_object([(sample.utterances, sample.counts)])
+    kept = set(few_of((name for names, _ in parts for name in names), at_most))
+    joined = FrameSample(sample.widths)
+    widths = list(sample.widths.values())
+    for rank, part in enumerate(parts):
+        counts = {name: n for name, n in zip(*part, strict=True) if name in kept}
+        if rank == accelerator.process_index:
+            rows = sample.of(kept).rows
+        else:
+            rows = torch.empty(sum(counts.values()), sum(widths))
+        if rows.numel():
+            everywhere(partial(distributed.broadcast, src=rank), rows, accelerator)
+            by_layer = dict(zip(sample.widths, rows.split(widths, 1), strict=True))
+            joined.add(by_layer, list(counts), list(counts.values()))
+    return joined.in_order()
 
 
 def _add_totals(moments: Moments, accelerator: Accelerator) -> None:

@@ -48,7 +48,8 @@ def rescore(
     heard = {name: provenance[name] for name in ("created", "versions") if name in provenance}
     provenance = {"heard": heard} | provenance | {"created": now(), "versions": versions()}
     columns = by_measure(tables, tables[0])
-    return SimilarityResult(columns, provenance, result.moments if tiles is None else None)
+    sums = result.moments if tiles is None else None
+    return SimilarityResult(columns, provenance, sums, result.sample)
 
 
 def score_sums(

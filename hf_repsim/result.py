@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from hf_repsim.hub import Published
     from hf_repsim.moments import Moments
+    from hf_repsim.sample import FrameSample
 
 __all__ = [
     "COLUMNS",
@@ -56,6 +57,7 @@ class SimilarityResult:
     columns: dict[str, list]  # name -> one plain Python value per row; nan, not None, for floats
     provenance: dict[str, Any]  # JSON-able: models {x, y} (or by label), probe, versions, ...
     moments: Moments | None = None  # the sums the values were computed from
+    sample: FrameSample | None = None  # frames kept beside them; None: those of the sums, if any
 
     def __post_init__(self) -> None:
         """Check the table and turn it into lists of plain values."""
@@ -64,6 +66,8 @@ class SimilarityResult:
         object.__setattr__(self, "columns", plain)
         provenance = {"schema_version": SCHEMA_VERSION, **self.provenance}
         object.__setattr__(self, "provenance", provenance)
+        if self.sample is None:
+            object.__setattr__(self, "sample", getattr(self.moments, "sample", None))
 
     @cached_property
     def measures(self) -> list[str]:

@@ -8,39 +8,54 @@ is split, left out or drawn again is whole utterances.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import reduce
+from itertools import accumulate
 from operator import add
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+MOST_UTTERANCES = 512  # that a pass keeps frames of, so that memory is bounded whatever is heard
+T = TypeVar("T")
 
 
 class FrameSample:
     """Rows of some layers, utterance by utterance; samples of other utterances are added by `+`.
 
     Args:
-        widths: layer -> features.
+        widths: layer -> features; layers of two sides are called as `by_side` says.
 
     Attributes:
         widths: layer -> features.
-        utterances: ids, in the order in which they came.
-        counts: rows of each utterance, none of them 0.
     """
 
     def __init__(self, widths: Mapping[str, int]) -> None:
         self.widths = dict(widths)
-        self.utterances: list[str] = []
-        self.counts: list[int] = []
-        self._chunks: list[Tensor] = []
+        self._parts: dict[str, Tensor] = {}  # utterance -> (its rows, features of all layers)
+        self._rows: Tensor | None = None  # all parts as one, once somebody asked
+
+    @property
+    def utterances(self) -> list[str]:
+        """Ids, in the order in which they came."""
+        return list(self._parts)
+
+    @property
+    def counts(self) -> list[int]:
+        """Rows of each utterance, none of them 0."""
+        return [len(part) for part in self._parts.values()]
 
     @property
     def rows(self) -> Tensor:
         """All rows, (n, sum of features) float32 in the host's memory, layers side by side."""
-        if len(self._chunks) != 1:
-            empty = torch.empty(0, sum(self.widths.values()))
-            self._chunks = [torch.cat([empty, *self._chunks])]
-        return self._chunks[0]
+        if self._rows is None:
+            rows = torch.empty(self.n_rows, sum(self.widths.values()))
+            parts = rows.split(self.counts) if self._parts else ()
+            for utterance, part in zip(self._parts, parts, strict=True):
+                self._parts[utterance] = part.copy_(self._parts[utterance])
+            self._rows = rows
+        return self._rows
 
     @property
     def n_rows(self) -> int:
@@ -50,7 +65,7 @@ class FrameSample:
     @property
     def nbytes(self) -> int:
         """Bytes of the rows."""
-        return sum(chunk.nbytes for chunk in self._chunks)
+        return sum(part.nbytes for part in self._parts.values())
 
     def add(
         self, rows: Mapping[str, Tensor], utterances: Sequence[str], counts: Sequence[int]
@@ -72,12 +87,25 @@ class FrameSample:
                     f"layer {name} has {len(rows[name])} rows where the utterances of the sample "
                     f"have {sum(counts)}"
                 )
-        kept = [(u, n) for u, n in zip(utterances, counts, strict=True) if n]
-        self._refuse_again([u for u, _ in kept])
-        if kept:
-            self._chunks.append(torch.cat([rows[name] for name in self.widths], 1).float().cpu())
-            self.utterances += [u for u, _ in kept]
-            self.counts += [n for _, n in kept]
+        side_by_side = torch.cat([rows[name] for name in self.widths], 1).float().cpu()
+        parts = zip(utterances, side_by_side.split(list(counts)), strict=True)
+        # copies, as what one is a part of would stay whole when others are let go
+        self._put({utterance: part.clone() for utterance, part in parts if len(part)})
+
+    def thin(
+        self,
+        frames: Mapping[str, Tensor],
+        utterances: Sequence[str],
+        counts: Sequence[int],
+        *,
+        at_most: int,
+    ) -> None:
+        """Keep so many evenly spaced frames of each utterance; errors as `add`."""
+        kept = [evenly_spaced(n, at_most) for n in counts]
+        starts = accumulate([0, *counts])
+        chosen = [start + i for start, own in zip(starts, kept, strict=False) for i in own]
+        rows = {name: frames[name][chosen] for name in self.widths}
+        self.add(rows, utterances, [len(own) for own in kept])
 
     def __add__(self, other: FrameSample) -> FrameSample:
         """Rows of the utterances of both.
@@ -87,22 +115,48 @@ class FrameSample:
         """
         if list(self.widths.items()) != list(other.widths.items()):
             raise ValueError("samples of different layers cannot be added")
-        self._refuse_again(other.utterances)
-        both = FrameSample(self.widths)
-        both.utterances = self.utterances + other.utterances
-        both.counts = self.counts + other.counts
-        both._chunks = self._chunks + other._chunks
+        both = self._of(self._parts)
+        both._put(other._parts)
+        return both
+
+    def beside(self, other: FrameSample) -> FrameSample:
+        """Other layers of the same utterances beside these.
+
+        Raises:
+            ValueError: other utterances, or a layer that is in both.
+        """
+        if self.counts != other.counts or self.utterances != other.utterances:
+            raise ValueError("samples of different utterances are not of one comparison")
+        if again := self.widths.keys() & other.widths.keys():
+            raise ValueError(f"layer {min(again)} is in both samples")
+        both = FrameSample(self.widths | other.widths)
+        both._rows = torch.cat([self.rows, other.rows], 1)
+        parts = both._rows.split(self.counts) if self._parts else ()
+        both._parts = dict(zip(self._parts, parts, strict=True))
         return both
 
     def in_order(self) -> FrameSample:
         """The same rows in the order of the utterances' ids, whichever order they came in."""
-        rank = sorted(range(len(self.utterances)), key=self.utterances.__getitem__)
-        ordered = FrameSample(self.widths)
-        parts = self.rows.split(self.counts)
-        ordered._chunks = [parts[i] for i in rank]
-        ordered.utterances = [self.utterances[i] for i in rank]
-        ordered.counts = [self.counts[i] for i in rank]
-        return ordered
+        return self._of(dict(sorted(self._parts.items())))
+
+    def few(self, at_most: int) -> FrameSample:
+        """So many of the utterances, as their SHA-256 has it; of all parts the few of the whole."""
+        return self.of(set(few_of(self._parts, at_most)))
+
+    def of(self, utterances: Collection[str]) -> FrameSample:
+        """The rows of these utterances, as far as they are here."""
+        return self._of({name: part for name, part in self._parts.items() if name in utterances})
+
+    def only(self, keep: Tensor) -> FrameSample:
+        """The rows for which `keep`, (n,) bool, is true; this very sample where all are."""
+        if bool(keep.all()):
+            return self
+        parts = zip(self._parts.items(), keep.split(self.counts), strict=True)
+        return self._of({u: part[own] for (u, part), own in parts if own.any()})
+
+    def renamed(self, names: Mapping[str, str]) -> FrameSample:
+        """The same rows of utterances of other names, for those that `names` has."""
+        return self._of({names.get(name, name): part for name, part in self._parts.items()})
 
     def layer(self, name: str) -> Tensor:
         """Rows of one layer, (n, features), without a copy."""
@@ -116,16 +170,54 @@ class FrameSample:
         Groups are as even as can be. The order of the SHA-256 of ids deals them out, so they owe
         nothing to the order in which utterances were heard, and neighbours in a corpus part.
         """
-        order = sorted(range(len(self.utterances)), key=lambda i: _digest(self.utterances[i]))
+        names = self.utterances
+        order = sorted(range(len(names)), key=lambda i: _digest(names[i]))
         of_utterance = torch.empty(len(order), dtype=torch.int64)
         of_utterance[torch.tensor(order, dtype=torch.int64)] = torch.arange(len(order)) % n_groups
         return of_utterance.repeat_interleave(torch.tensor(self.counts, dtype=torch.int64))
 
-    def _refuse_again(self, utterances: Sequence[str]) -> None:
-        known = set(self.utterances)
-        again = next((name for name in utterances if name in known), None)
+    def __getstate__(self) -> tuple:
+        # one tensor: each part would take the whole of what it is a view of with it
+        return self.widths, self.utterances, self.counts, self.rows
+
+    def __setstate__(self, state: tuple) -> None:
+        self.widths, utterances, counts, self._rows = state
+        parts = self._rows.split(counts) if counts else ()
+        self._parts = dict(zip(utterances, parts, strict=True))
+
+    def _of(self, parts: Mapping[str, Tensor]) -> FrameSample:
+        sample = FrameSample(self.widths)
+        sample._parts = dict(parts)
+        return sample
+
+    def _put(self, parts: Mapping[str, Tensor]) -> None:
+        again = next((name for name in parts if name in self._parts), None)
         if again is not None:
             raise ValueError(f"utterance {again!r} is in the sample already; none counts twice")
+        if parts:
+            self._parts |= parts
+            self._rows = None
+
+
+def by_side(x: Mapping[str, T], y: Mapping[str, T] | None) -> dict[str, T]:
+    """Layers as a sample names them: those of one side as they are, of two x/LAYER and y/LAYER."""
+    if y is None:
+        return dict(x)
+    return {f"{side}/{name}": it for side, of in (("x", x), ("y", y)) for name, it in of.items()}
+
+
+def widened(
+    known: FrameSample | None, new: FrameSample | None, *, whole: bool
+) -> FrameSample | None:
+    """A sample with the layers of a further pass beside it, unless that was cut short."""
+    if known is None or new is None:
+        return new
+    return known.beside(new) if whole else known
+
+
+def few_of(utterances: Iterable[str], at_most: int) -> list[str]:
+    """So many of the ids, those of the smallest SHA-256: a choice that sharding does not move."""
+    return sorted(utterances, key=_digest)[:at_most]
 
 
 def evenly_spaced(n: int, at_most: int | None) -> list[int]:

@@ -17,6 +17,7 @@ import torch
 
 from hf_repsim.audio import Heard
 from hf_repsim.moments import Moments
+from hf_repsim.sample import FrameSample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +26,7 @@ EVERY_SECONDS = 30.0  # at most so much of a pass is lost
 LEAST_RATIO = 50.0  # of hearing to writing: a pass is slowed by no more than 2 %
 LAST_RATIO = 10.0  # the same at its end, where less would be lost than is written
 DISK = 2e8  # bytes a second, before the first writing tells
+_SAMPLE = "sample"
 _ACCOUNT = "account"  # as a tensor: the header of a safetensors file is bounded
 _ANEW = "start anew: --overwrite (resume=False)"
 
@@ -73,8 +75,10 @@ class Savepoint:
         try:
             heard = account["heard"]
             samples = Counter({int(rate): n for rate, n in heard["n_samples"].items()})
+            moments = Moments.from_state(state, account["moments"])
+            moments.sample = _sample(state, account["sample"])
             return Saved(
-                Moments.from_state(state, account["moments"]),
+                moments,
                 account["position"],
                 Heard(**heard | {"n_samples": samples, "digest": int(heard["digest"], 16)}),
                 account["too_short"],
@@ -104,21 +108,22 @@ class Savepoint:
 
     def is_worth_it(self, saved: Saved) -> bool:
         """Whether hearing again what came since the last writing costs far more than to write."""
-        sums = saved.moments.state_dict().values()
+        sums = [*saved.moments.state_dict().values(), *_rows(saved.moments.sample).values()]
         takes = self._seconds or sum(part.nbytes for part in sums) / DISK
         return time.monotonic() - self._last > LAST_RATIO * takes
 
     def _tensors(self, saved: Saved) -> dict[str, Tensor]:
-        heard = saved.heard
+        heard, sample = saved.heard, saved.moments.sample
         account = {
             "key": self._key,
             "moments": saved.moments.meta(),
+            "sample": sample and [list(sample.widths.items()), sample.utterances, sample.counts],
             "position": saved.position,
             "heard": {**vars(heard), "digest": heard.fingerprint},
             "too_short": saved.too_short,
         }
         text = torch.from_numpy(np.frombuffer(bytearray(json.dumps(account).encode()), np.uint8))
-        sums = saved.moments.state_dict()
+        sums = saved.moments.state_dict() | _rows(sample)
         return {name: part.cpu().contiguous() for name, part in sums.items()} | {_ACCOUNT: text}
 
     def _read(self, device: str | torch.device) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -131,7 +136,8 @@ class Savepoint:
             account["key"] = dict(account["key"])
         except (SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
             raise self._damaged(error) from error
-        return {name: part.to(device) for name, part in state.items()}, account
+        there = {name: part if name == _SAMPLE else part.to(device) for name, part in state.items()}
+        return there, account
 
     def _damaged(self, error: Exception) -> ValueError:
         return ValueError(f"{self._path} is damaged ({error!r}); {_ANEW}")
@@ -152,6 +158,21 @@ class Savepoint:
                 f"{self._folder} is of another run: {name} was {was!r} and is {now!r}; go on as it "
                 f"was begun, or {_ANEW}"
             )
+
+
+def _rows(sample: FrameSample | None) -> dict[str, Tensor]:
+    return {_SAMPLE: sample.rows} if sample is not None and sample.n_rows else {}
+
+
+def _sample(state: Mapping[str, Tensor], account: Any) -> FrameSample | None:
+    if account is None:
+        return None
+    widths, utterances, counts = account
+    sample, widths = FrameSample(dict(widths)), dict(widths)
+    if utterances:
+        parts = state[_SAMPLE].split(list(widths.values()), 1)
+        sample.add(dict(zip(widths, parts, strict=True)), utterances, counts)
+    return sample
 
 
 def _first_difference(was: Any, now: Any, name: str = "") -> tuple[str, Any, Any]:

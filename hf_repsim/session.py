@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from accelerate.utils import broadcast_object_list
 from accelerate.utils.memory import clear_device_cache
 
@@ -28,8 +27,11 @@ from hf_repsim.moments import Moments
 from hf_repsim.pairing import Pairs
 from hf_repsim.plan import Plan, make_plan
 from hf_repsim.probe import Probe
+from hf_repsim.rounding import product_rounding
+from hf_repsim.sample import FrameSample, widened
 from hf_repsim.savepoint import Savepoint
-from hf_repsim.storage import PARTS, load_tiles, save_moments
+from hf_repsim.storage import PARTS, save_moments
+from hf_repsim.tiles import find_tiles, read_moments
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -41,7 +43,7 @@ _PLAN = "plan.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How models are listened to. The first four, `part` and `language` have a say in the numbers.
+    """How models are listened to. The first five, `part` and `language` have a say in the numbers.
 
     With `about`, sums are taken about the origin of an earlier result, so that they can be added to
     its own (`merge`) without a loss; blocked CKA moves a little with it, all else in its last
@@ -54,6 +56,7 @@ class Options:
     pairs: Pairs = "all"  # or "same_depth", "adjacent", (x layer, y layer) pairs
     layers: Sequence[str] | None = None  # globs, for both models; None: hidden states, no `conv.*`
     frames_per_utterance: int | None = None  # so many, evenly spaced; None: all
+    sample_frames: int = 16  # so many of each utterance are kept beside the sums; 0: none
     precision: str | None = None  # of the forward pass, as `load_model`; None: as Accelerate's
     batch_seconds: float | None = None  # of audio heard together; None: planned
     memory: float | None = None  # GB that may be used; None: what is free
@@ -71,6 +74,8 @@ class Options:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be above 0, not {value}")
+        if not self.sample_frames >= 0:
+            raise ValueError(f"sample_frames must be 0 or more, not {self.sample_frames}")
         if self.precision not in (None, *PRECISIONS):
             raise ValueError(f"no precision {self.precision!r}; known: {', '.join(PRECISIONS)}")
         if self.part not in PARTS_OF_MODELS:
@@ -129,6 +134,7 @@ class Session:
             self.plan, self._earlier = self._planned(alarm)
         self._heard: list[Moments] = []  # what is in memory: all of it, if there is one tile
         self._tiles: Path | None = None  # where the tiles that are complete lie
+        self._sample: FrameSample | None = None  # frames of the layers of all tiles so far
 
     @property
     def _lineup(self) -> dict[str, Any]:
@@ -156,7 +162,10 @@ class Session:
     def sums(self) -> Iterator[Moments]:
         """What was heard, tile by tile; only one of several is in memory at a time."""
         if self._tiles is not None:
-            yield from load_tiles(self._tiles, device=sums_device(self.accelerator.device))
+            for file in filter(Path.is_file, find_tiles(self._tiles)):
+                moments = read_moments(file, device=sums_device(self.accelerator.device))
+                moments.sample = self._sample
+                yield moments
         yield from self._heard
 
     def _hear(self, tile: int, alarm: Alarm) -> tuple[Moments, bool]:
@@ -164,6 +173,8 @@ class Session:
             self.models, layers=self.layers, **self._lineup | {"pairs": self.plan.tiles[tile]},
             device=self.accelerator.device, precision=self.precision,
             frames_per_utterance=self.options.frames_per_utterance, **self.options.loading,
+            sample_frames=self.options.sample_frames,
+            sampled=frozenset(self._sample.widths if self._sample else ()),
         )  # fmt: skip
         origin = self._earlier and self._earlier.origin_for(hearing, self._provenance(hearing))
         how = {"seconds": self.plan.batch_seconds, "progress": self.options.progress}
@@ -176,6 +187,8 @@ class Session:
         seconds = {"hearing": time.perf_counter() - began, "waiting_for_audio": hearing.waited}
         told = {"seconds": seconds, "interrupted": interrupted}
         moments.provenance = self._provenance(hearing) | told
+        self._sample = widened(self._sample, moments.sample, whole=not interrupted)
+        moments.sample = self._sample
         return moments, interrupted
 
     def _planned(self, alarm: Alarm) -> tuple[Plan, Earlier | None]:
@@ -188,6 +201,7 @@ class Session:
                 self.models, **self._lineup, layers=o.layers, memory=o.memory,
                 device=self.accelerator.device, precision=self.precision,
                 utterances=self.probe.at_most, **begun, **o.loading,
+                sample_frames=min(o.sample_frames, o.frames_per_utterance or o.sample_frames),
             )  # fmt: skip
             if earlier is not None:
                 earlier.check_pairs(plan.tiles)
@@ -240,6 +254,7 @@ class Session:
             "pairs": self.plan.tiles[tile],
             "probe": self.probe.provenance() | {"stamp": self.probe.source.stamp},
             "frames_per_utterance": self.options.frames_per_utterance,
+            "sample_frames": self.options.sample_frames,
             "device": self.accelerator.device.type,
             "versions": versions(),
         }
@@ -262,7 +277,7 @@ class Session:
     def _provenance(self, hearing: Hearing) -> dict[str, Any]:
         grid = hearing.grid
         models = by_side(hearing.models, self.labels)
-        options = ("pairs", "layers", "frames_per_utterance")
+        options = ("pairs", "layers", "frames_per_utterance", "sample_frames")
         return {
             "models": {side: model.provenance() for side, model in models.items()},
             "asked": {side: model.asked for side, model in models.items() if model.asked},
@@ -277,17 +292,6 @@ class Session:
             "versions": versions(),
             "created": now(),
         }
-
-
-@contextmanager
-def product_rounding(*, tf32: bool) -> Iterator[None]:
-    """On CUDA, whether float32 products round to TF32: only where frames have no more digits."""
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def _probe(probe: Probe | str | None) -> Probe:

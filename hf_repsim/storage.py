@@ -1,4 +1,4 @@
-"""A result folder: similarity.parquet, provenance.json, the sums and a small card.
+"""A result folder: similarity.parquet, provenance.json, the sums, some frames and a small card.
 
 The folder is what is published, so reading one trusts nothing in it: no pickle, bounded sizes, and
 errors that name the file.
@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from hf_repsim.markdown import code
 from hf_repsim.result import SimilarityResult, check_schema_version
+from hf_repsim.sample_file import SAMPLE, read_sample, save_sample
+from hf_repsim.tensor_file import PARTIAL, parsed_object
 from hf_repsim.tiles import (
     MOMENTS,
-    PARTIAL,
     find_tiles,
     load_tiles,
-    parsed_object,
     read_meta,
     read_moments,
     remove_tiles,
@@ -98,7 +98,7 @@ def save_result(result: SimilarityResult, folder: str | Path, *, exist_ok: bool 
 
 
 def load_result(folder: str | Path, *, moments: bool = True) -> SimilarityResult:
-    """Read a result folder; ``moments=False`` leaves out the sums, which may be large.
+    """Read a result folder; ``moments=False`` leaves out sums and frames, which may be large.
 
     Sums in tiles are left out in any case, as they may not fit in memory at once. Other measures
     are had of them by ``for moments in load_tiles(folder): score(moments, [...])``.
@@ -119,8 +119,12 @@ def load_result(folder: str | Path, *, moments: bool = True) -> SimilarityResult
     columns = _read_table(folder / TABLE)
     has_moments = moments and (folder / MOMENTS).is_file()
     sums = read_moments(folder / MOMENTS) if has_moments else None
+    has_sample = moments and (folder / SAMPLE).is_file()
+    sample = read_sample(folder / SAMPLE) if has_sample else None
+    if sums is not None:
+        sums.sample = sample
     try:
-        return SimilarityResult(columns, provenance, sums)
+        return SimilarityResult(columns, provenance, sums, sample)
     except ValueError as error:
         raise ValueError(f"{folder / TABLE}: {error}") from error
 
@@ -171,6 +175,8 @@ def _write_files(result: SimilarityResult, folder: Path, tiles: list[str]) -> No
     pyarrow.parquet.write_table(table.replace_schema_metadata(told), folder / TABLE)
     if result.moments is not None:
         save_moments(result.moments, folder)
+    if result.sample is not None:
+        save_sample(result.sample, folder)
     (folder / CARD).write_bytes(_card(result, tiles).encode("utf-8", "backslashreplace"))
 
 
@@ -184,10 +190,10 @@ def _move_files(partial: Path, folder: Path, *, n_tiles: int) -> None:
     card = folder / CARD
     if card.exists() and _CARD_MARK not in card.read_text("utf-8", "replace"):
         (partial / CARD).unlink()  # a card that a person wrote is not ours to replace
-    for name in (MOMENTS, TABLE, CARD, PROVENANCE):
+    for name in (MOMENTS, SAMPLE, TABLE, CARD, PROVENANCE):
         if (partial / name).exists():
             (partial / name).replace(folder / name)
-        elif name == MOMENTS:
+        elif name in (MOMENTS, SAMPLE):
             (folder / name).unlink(missing_ok=True)
 
 
@@ -203,6 +209,7 @@ def _card(result: SimilarityResult, tiles: list[str]) -> str:
         counts=result.counts() or "of unknown size",
         measures=", ".join(map(code, result.measures)) or "none",
         moments=f"; {_quoted(sums)} the sums it was computed from" if sums else "",
+        sample="" if result.sample is None else f"; {code(SAMPLE)} has some of their frames",
     )
 
 

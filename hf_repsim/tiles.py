@@ -6,21 +6,22 @@ Reading trusts nothing: no pickle, and errors that name the file.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from hf_repsim.sample_file import SAMPLE, read_sample
+from hf_repsim.tensor_file import account_of, write_tensors
 
 if TYPE_CHECKING:
     import torch
 
     from hf_repsim.moments import Moments
+    from hf_repsim.sample import FrameSample
 
 MOMENTS = "moments.safetensors"
-PARTIAL = ".partial-"
 _TILE = re.compile(r"moments-(\d{1,4})-of-(\d{1,4})\.safetensors")
 _META = "hf_repsim_moments"
 _COPIED_AT_ONCE = 1 << 22
@@ -36,32 +37,18 @@ def save_moments(
     `moments.safetensors`. A GPU's sums pass through the host's memory. OSError if nothing can be
     written.
     """
-    from safetensors.torch import save_file
-
-    folder = Path(folder)
     name = MOMENTS if part is None else f"moments-{part[0] + 1}-of-{part[1]}.safetensors"
-    partial = folder / f"{PARTIAL}{uuid.uuid4().hex[:12]}"
-    try:
-        partial.touch()
-        mode = partial.stat().st_mode  # safetensors would leave it for the owner alone
-        meta = json.dumps(moments.meta(), sort_keys=True)
-        save_file(_tensors(moments), partial, metadata={"format": "pt", _META: meta})
-        partial.chmod(mode)
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        partial.replace(folder / name)
-    finally:
-        partial.unlink(missing_ok=True)
+    path = write_tensors(Path(folder) / name, _tensors(moments), (_META, moments.meta()))
     if part is not None:
-        remove_tiles(folder, but=part[1])
-    return folder / name
+        remove_tiles(path.parent, but=part[1])
+    return path
 
 
 def load_tiles(folder: str | Path, *, device: str | torch.device = "cpu") -> Iterator[Moments]:
     """Sums of a folder, tile by tile, one in memory at a time; those in one file are one tile.
 
-    They are put on `device`. Measures are had of each tile:
-    `for moments in load_tiles(folder): score(moments, [...])`.
+    They are put on `device`, and each has the frames that were kept beside them, if any were.
+    Measures are had of each tile: `for moments in load_tiles(folder): score(moments, [...])`.
 
     Raises:
         FileNotFoundError: there is no folder, there are no sums in it, or a tile is missing.
@@ -75,7 +62,8 @@ def load_tiles(folder: str | Path, *, device: str | torch.device = "cpu") -> Ite
             f"{folder} has no sums: there is no {', '.join(missing)}; they are left out by "
             "--no-sums, or the run was interrupted (go on with --resume)"
         )
-    return (read_moments(file, device=device) for file in files)
+    sample = read_sample(folder / SAMPLE) if (folder / SAMPLE).is_file() else None
+    return (_with_sample(read_moments(file, device=device), sample) for file in files)
 
 
 def find_tiles(folder: Path) -> list[Path]:
@@ -87,8 +75,8 @@ def find_tiles(folder: Path) -> list[Path]:
 
 
 def is_sums(name: str) -> bool:
-    """Whether a file of this name would hold sums, or a tile of them."""
-    return name == MOMENTS or _TILE.fullmatch(name) is not None
+    """Whether a file of this name would hold sums, a tile of them, or the frames kept beside."""
+    return name in (MOMENTS, SAMPLE) or _TILE.fullmatch(name) is not None
 
 
 def remove_tiles(folder: Path, *, but: int = 0) -> None:
@@ -149,22 +137,13 @@ def copy_moments(
     return target
 
 
-def parsed_object(text: str | bytes, path: Path) -> dict[str, Any]:
-    """A JSON object; ValueError, naming the file it comes from, if it is none."""
-    try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not readable as JSON: {error}") from error
-    if not isinstance(parsed, dict):
-        raise ValueError(f"{path} should hold a JSON object, not a {type(parsed).__name__}")
-    return parsed
-
-
 def _meta(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]:
-    text = (metadata or {}).get(_META)
-    if text is None:
-        raise ValueError(f"{path} holds no moments: its metadata has no {_META!r}")
-    return parsed_object(text, path)
+    return account_of(metadata, _META, path, of="moments")
+
+
+def _with_sample(moments: Moments, sample: FrameSample | None) -> Moments:
+    moments.sample = sample
+    return moments
 
 
 def _tensors(moments: Moments) -> dict[str, torch.Tensor]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from hf_repsim import Probe, accumulate, alarm, hearing, savepoint
+from hf_repsim import Probe, accumulate, alarm, hearing, listening, savepoint
 from hf_repsim.alarm import together
 from hf_repsim.earlier import Earlier
 from hf_repsim.hearing import load_models
@@ -157,13 +157,17 @@ def add(accelerator, parts, folder):
 def hear(accelerator, folder, model, probe, kept=None, within=None):
     """Hear a probe in float64, with a savepoint behind each batch if `kept` names a folder.
 
+    Three frames of each of eleven utterances at most are kept beside the sums.
+
     `within`: seconds within which the process kills itself.
     """
     savepoint.EVERY_SECONDS = savepoint.LEAST_RATIO = 0.0
     share = (accelerator.process_index, accelerator.num_processes)
     layers = check_models([model], layers=None, pairs="all")
     x = load_model(model, precision="fp64")
-    both = load_models([x], layers=layers, pairs="all", device=accelerator.device)
+    hearing.MOST_UTTERANCES = listening.MOST_UTTERANCES = 11
+    how = {"pairs": "all", "device": accelerator.device, "sample_frames": 3}
+    both = load_models([x], layers=layers, **how)
     if kept is not None:
         hearing.PILOT_UTTERANCES = 1
         kept = Savepoint(kept, key={"model": str(model)}, share=share)
@@ -174,7 +178,8 @@ def hear(accelerator, folder, model, probe, kept=None, within=None):
     options = {"seconds": SECONDS, "progress": False, "savepoint": kept}
     moments, _ = listen(both, probe, accelerator, **options)
     account = {"heard": both.heard.summary(), "too_short": both.too_short}
-    sums = (moments.state_dict(), moments.meta(), account)
+    account["sample"] = moments.sample.utterances, moments.sample.counts
+    sums = (moments.state_dict() | {"sample": moments.sample.rows}, moments.meta(), account)
     torch.save(sums, Path(folder) / f"{share[1]}-{share[0]}.pt")
     return time.monotonic() - start
 

@@ -9,6 +9,7 @@ from hf_repsim.result import SimilarityResult
 
 if TYPE_CHECKING:
     from hf_repsim.moments import Moments
+    from hf_repsim.sample import FrameSample
 
 DAY = "2026-11-22"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -59,6 +60,19 @@ def sums(seed: int = 0, **provenance: Any) -> Moments:
     moments.update(frames, None, [4, 5])
     moments.provenance = provenance
     return moments
+
+
+def kept_frames(*utterances: str) -> FrameSample:
+    """Two frames of each utterance, of the two layers of `sums`."""
+    import torch
+
+    from hf_repsim.sample import FrameSample
+
+    sample = FrameSample({"encoder.0": 3, "encoder.1": 3})
+    random = torch.Generator().manual_seed(len(utterances))
+    rows = torch.randn(2 * len(utterances), 3, generator=random)
+    sample.add({"encoder.0": rows, "encoder.1": -rows}, utterances, [2] * len(utterances))
+    return sample
 
 
 def same_sums(one: Moments, other: Moments) -> bool:

@@ -91,7 +91,8 @@ def test_what_is_saved_scores_as_what_was_computed(tmp_path, result):
 
 
 def test_two_halves_of_a_probe_add_up_to_the_whole(model_folders):
-    moments = accumulate(model_folders["hubert-base"], probe=Probe.embedded(max_utterances=4))
+    how = {"probe": Probe.embedded(max_utterances=4), "sample_frames": 0}
+    moments = accumulate(model_folders["hubert-base"], **how)
     assert moments.n_utterances == 4
     assert (moments + moments).n_frames == 2 * moments.n_frames
 

@@ -10,12 +10,13 @@ from collections import namedtuple
 
 import pytest
 from safetensors import safe_open
-from small_results import DAY, a_result, same_sums, sums
+from small_results import DAY, a_result, kept_frames, same_sums, sums
 from trajectories import experiment
 
 from hf_repsim.hub import artifact
 from hf_repsim.hub.artifact import KEY, Artifact, result_key
 from hf_repsim.result import SimilarityResult
+from hf_repsim.sample_file import read_sample
 from hf_repsim.storage import load_result, load_tiles, save_moments, save_result
 from hf_repsim.tiles import read_moments
 
@@ -143,6 +144,30 @@ def test_large_sums_are_published_when_they_are_asked_for(tmp_path, monkeypatch,
     assert "moments.safetensors" in stage(given, tmp_path / "b", sums=True).files
     monkeypatch.setattr(artifact, "SUMS_LIMIT", 2**20)
     assert sorted(stage(given, tmp_path / "c", sums=False).files) == FILES
+
+
+@pytest.mark.parametrize("in_hand", [True, False])
+def test_frames_kept_beside_the_sums_go_with_them_and_name_no_path(tmp_path, monkeypatch, in_hand):
+    moments = sums()
+    moments.sample = kept_frames("/home/someone/a/1.wav", "/home/someone/b/1.wav", "2.wav")
+    result = a_result(moments=moments)
+    given = result if in_hand else save_result(result, tmp_path / "saved")
+    files = stage(given, tmp_path / "staged").files
+    published = read_sample(files["sample.safetensors"])
+    assert published.utterances == ["1.wav", "1.wav#2", "2.wav"]
+    assert published.rows.equal(moments.sample.rows)
+    assert b"someone" not in files["sample.safetensors"].read_bytes()
+    assert sorted(stage(given, tmp_path / "table", sums=False).files) == FILES
+    monkeypatch.setattr(artifact, "SUMS_LIMIT", moments.sample.nbytes)
+    assert sorted(stage(given, tmp_path / "large").files) == FILES
+
+
+def test_frames_whose_utterances_have_plain_names_are_published_from_where_they_are(tmp_path):
+    moments = sums()
+    moments.sample = kept_frames("1.wav")
+    folder = save_result(a_result(moments=moments), tmp_path / "saved")
+    files = stage(folder, tmp_path / "staged").files
+    assert files["sample.safetensors"] == folder / "sample.safetensors"
 
 
 @pytest.mark.parametrize("in_hand", [True, False])

@@ -38,6 +38,11 @@ def sums(folder, n):
     return [(Moments.from_state(state, meta), account) for state, meta, account in saved]
 
 
+def rows(folder, n):
+    """The rows kept by each of n processes."""
+    return [torch.load(folder / f"{n}-{rank}.pt")[0]["sample"] for rank in range(n)]
+
+
 def same_bits(one, other):
     a, b = one.state_dict(), other.state_dict()
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
@@ -74,6 +79,8 @@ def test_several_processes_give_the_numbers_of_one(tmp_path, hubert, n, n_uttera
         Ranks(of, tmp_path, ranks.hear, tmp_path, hubert, probe).finish()
     ((alone, account),) = sums(tmp_path, 1)
     expected, several = score(alone, list(MEASURES)), sums(tmp_path, n)
+    for kept in rows(tmp_path, n):
+        torch.testing.assert_close(kept, rows(tmp_path, 1)[0], rtol=1e-6, atol=1e-6)
     for moments, own in several:
         assert same_bits(moments, several[0][0])
         assert own == account

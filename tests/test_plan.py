@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
@@ -157,6 +158,18 @@ def test_a_gpu_hears_long_batches_and_its_sums_pass_through_the_host(large, base
     plan = make_plan([large, large + "/"], device="cuda", layers=ENCODER)
     assert len(plan.tiles) == 2
     assert plan.needs.sums <= 0.9 * 24e9 < plan.all_sums
+
+
+def test_frames_that_are_kept_are_told_counted_and_bounded_whatever_is_heard(large, base):
+    bare, kept = (make_plan([base], sample_frames=n, memory=64, **CPU) for n in (0, 16))
+    assert kept.sample == 4 * 13 * 768 * 16 * 512 and bare.sample == 0
+    assert kept.peak >= bare.peak + kept.sample
+    assert "\n  sample  0.3  of 512 utterances at most" in re.sub(" +  ", "  ", kept.text())
+    assert json.loads(json.dumps(kept.summary()))["sample"] == kept.sample
+    few = make_plan([base], sample_frames=16, utterances=100, memory=64, **CPU)
+    assert few.sample * 512 == kept.sample * 100
+    with pytest.raises(ValueError, match=r"fewer frames kept \(--sample-frames 0: none\)"):
+        make_plan([large, large + "/"], sample_frames=16, memory=12, **CPU)
 
 
 def test_half_precision_keeps_copies_of_the_weights(base):

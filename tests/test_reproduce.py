@@ -9,6 +9,7 @@ from small_results import COMMIT, a_result
 
 from hf_repsim.cli import main
 from hf_repsim.reproduce import commands
+from hf_repsim.session import Options
 
 
 def parsed(command):
@@ -27,13 +28,17 @@ def test_a_comparison_is_the_command_with_its_models_audio_and_measures():
     probe = {"dataset": "org/speech", "kind": "hub", "config": "clean", "split": "test"}
     probe |= {"revision": COMMIT, "max_utterances": 500, "max_seconds": 12.5}
     how = {"pairs": "adjacent", "layers": ["conv.*", "encoder.0"], "frames_per_utterance": 7}
+    how |= {"sample_frames": 5}
     told = parsed(one(a_result(probe=probe, **how)))
     assert (told["x"], told["y"]) == (f"org/one@{COMMIT}", f"org/two@{COMMIT}")
     assert told["probe_text"] == f"org/speech@{COMMIT}:clean:test"
     assert (told["max_utterances"], told["max_seconds"]) == (500, 12.5)
     assert told["measures"] == ("linear_cka", "svcca")
     assert (told["pairs"], told["layers"]) == ("adjacent", ("conv.*", "encoder.0"))
-    assert told["frames_per_utterance"] == 7
+    assert (told["frames_per_utterance"], told["sample_frames"]) == (7, 5)
+    unasked = one(a_result(sample_frames=Options().sample_frames))
+    assert "--sample-frames" not in unasked
+    assert parsed(unasked)["sample_frames"] == Options().sample_frames
 
 
 WHERE = f"me/one-two@{COMMIT}:20261122_1a2b3c4d"

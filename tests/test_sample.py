@@ -1,9 +1,11 @@
 """Rows that are kept: whole utterances, in an order of their own, in groups that nothing moves."""
 
+import pickle
+
 import pytest
 import torch
 
-from hf_repsim.sample import FrameSample, evenly_spaced, merged
+from hf_repsim.sample import FrameSample, by_side, evenly_spaced, merged, widened
 
 WIDTHS = {"encoder.0": 3, "encoder.1": 2}
 
@@ -28,6 +30,51 @@ def test_rows_of_a_layer_are_what_was_added_of_it():
     torch.testing.assert_close(sample.layer("encoder.1"), expected, rtol=0, atol=0)
     assert (sample.n_rows, sample.utterances, sample.counts) == (5, ["b", "a"], [2, 3])
     assert sample.nbytes == 4 * 5 * 5
+    again = pickle.loads(pickle.dumps(sample))
+    assert (again.widths, again.utterances, again.counts) == (WIDTHS, ["b", "a"], [2, 3])
+    torch.testing.assert_close(again.rows, sample.rows, rtol=0, atol=0)
+
+
+def test_frames_are_thinned_evenly_utterance_by_utterance():
+    sample = FrameSample({"encoder.0": 3})
+    frames = torch.cat([rows_of("a", 10, 3), rows_of("b", 2, 3)])
+    sample.thin({"encoder.0": frames, "other": frames[:1]}, ["a", "b"], [10, 2], at_most=2)
+    assert sample.counts == [2, 2]
+    torch.testing.assert_close(sample.rows, frames[[2, 7, 10, 11]].float(), rtol=0, atol=0)
+
+
+def test_few_utterances_of_parts_are_the_few_of_the_whole():
+    names = [f"u{i}" for i in range(40)]
+    parts = [sample_of(**dict.fromkeys(names[i::3], 2)).few(9) for i in range(3)]
+    few, whole = merged(parts).few(9), sample_of(**dict.fromkeys(names, 2)).few(9).in_order()
+    assert few.utterances == whole.utterances and len(set(few.utterances)) == 9
+    torch.testing.assert_close(few.rows, whole.rows, rtol=0, atol=0)
+    assert few.utterances != sorted(names)[:9]
+
+
+def test_layers_of_a_further_pass_stand_beside_unless_it_was_cut_short():
+    one, other = sample_of(a=3, b=2), FrameSample({"final": 2})
+    other.add({"final": rows_of("a", 5, 2)}, ["a", "b"], [3, 2])
+    both = widened(one, other, whole=True)
+    assert both.widths == WIDTHS | {"final": 2} and both.counts == [3, 2]
+    torch.testing.assert_close(both.layer("final"), rows_of("a", 5, 2).float(), rtol=0, atol=0)
+    torch.testing.assert_close(both.layer("encoder.1"), one.layer("encoder.1"), rtol=0, atol=0)
+    assert widened(one, other, whole=False) is one
+    assert widened(None, one, whole=False) is one and widened(None, None, whole=True) is None
+
+
+def test_rows_are_chosen_and_utterances_without_any_left_out():
+    sample = sample_of(a=3, b=2)
+    assert sample.only(torch.ones(5, dtype=torch.bool)) is sample
+    some = sample.only(torch.tensor([False, True, True, False, False]))
+    assert (some.utterances, some.counts) == (["a"], [2])
+    torch.testing.assert_close(some.rows, sample.rows[1:3], rtol=0, atol=0)
+    assert sample.renamed({"a": "z"}).utterances == ["z", "b"]
+
+
+def test_two_sides_have_layers_of_their_own():
+    assert by_side({"encoder.0": 3}, None) == {"encoder.0": 3}
+    assert by_side({"encoder.0": 3}, {"encoder.0": 2}) == {"x/encoder.0": 3, "y/encoder.0": 2}
 
 
 def test_samples_of_processes_make_that_of_one_in_whatever_order_they_come():
@@ -69,8 +116,10 @@ def test_groups_are_even_keep_utterances_whole_and_do_not_depend_on_the_order():
             lambda sample: sample.add({n: torch.zeros(1, w) for n, w in WIDTHS.items()}, "z", [2]),
             "layer encoder.0 has 1 rows where the utterances of the sample have 2",
         ),
+        (lambda sample: sample.beside(sample_of(b=3)), "samples of different utterances are not"),
+        (lambda sample: sample.beside(sample), "layer encoder.0 is in both samples"),
     ],
-    ids=["again", "other-layers", "rows"],
+    ids=["again", "other-layers", "rows", "other-utterances", "layer-again"],
 )
 def test_what_cannot_be_one_sample_is_refused(change, said):
     with pytest.raises(ValueError, match=said):

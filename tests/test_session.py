@@ -37,6 +37,7 @@ def in_tiles(monkeypatch):
     ("options", "match"),
     [
         ({"frames_per_utterance": 0}, "frames_per_utterance must be above 0, not 0"),
+        ({"sample_frames": -1}, "sample_frames must be 0 or more, not -1"),
         ({"batch_seconds": -1.0}, "batch_seconds must be above 0, not -1"),
         ({"memory": 0.0}, "memory must be above 0"),
         ({"precision": "int8"}, "no precision 'int8'; known: fp32"),

@@ -29,13 +29,16 @@ if TYPE_CHECKING:
     from hf_repsim.session import Session
 
 _SHOWN_SKIPS = 5
-_PASSED = ("frames_per_utterance", "precision", "batch_seconds", "memory", "resume",
-           "trust_remote_code", "allow_pickle")  # fmt: skip
+_PASSED = ("frames_per_utterance", "sample_frames", "precision", "batch_seconds", "memory",
+           "resume", "trust_remote_code", "allow_pickle")  # fmt: skip
 
 hearing = together(
     option("--frames-per-utterance", type=click.IntRange(1), metavar="N",
              help="Sum N evenly spaced frames of each utterance: faster, and an estimate of what "
              "all give; CCA measures need many.  [default: all]"),
+    option("--sample-frames", type=click.IntRange(0), metavar="N", default=16,
+             help="Keep N frames of each utterance beside the sums, for measures that need frames; "
+             "0: none."),
     option("--about", metavar="WHERE",
              help="Take the sums about the origin of this result of the same models and layers, so "
              "that `hf-repsim merge` adds both in every measure."),
@@ -49,7 +52,8 @@ hearing = together(
              help="Folder for the result; what is heard is kept there meanwhile."),
     option("--overwrite", is_flag=True, help="Replace what that folder holds."),
     option("--resume", is_flag=True, help="Go on where a run into that folder was killed."),
-    option("--no-sums", is_flag=True, help="Leave the sums out of the folder: the table only."),
+    option("--no-sums", is_flag=True,
+             help="Leave sums and frames out of the folder: the table only."),
     option("--json", "as_json", is_flag=True, help="Print rows as JSON instead of tables."),
     loading,
 )  # fmt: skip
@@ -195,7 +199,7 @@ def _report(
 
         from hf_repsim.tiles import remove_tiles
 
-        kept = replace(result, moments=None) if options["no_sums"] else result
+        kept = replace(result, moments=None, sample=None) if options["no_sums"] else result
         folder = kept.save(output, exist_ok=True)
         if options["no_sums"]:
             remove_tiles(output)

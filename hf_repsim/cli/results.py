@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 _saving = together(
     option("--overwrite", is_flag=True, help="Replace what that folder holds."),
-    option("--no-sums", is_flag=True, help="Leave the sums out of the folder: the table only."),
+    option(
+        "--no-sums", is_flag=True, help="Leave sums and frames out of the folder: the table only."
+    ),
     option("--json", "as_json", is_flag=True, help="Print rows as JSON instead of tables."),
 )
 
@@ -156,7 +158,7 @@ def _report(result: SimilarityResult, output: Path | None, *, options: dict[str,
     else:
         click.echo(told(result))
     if output is not None:
-        kept = replace(result, moments=None) if options["no_sums"] else result
+        kept = replace(result, moments=None, sample=None) if options["no_sums"] else result
         click.echo(f"saved: {kept.save(output, exist_ok=True)}", err=True)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from hf_repsim.cells import has_one_value_a_cell, is_matrix, is_trajectory
 from hf_repsim.machine_paths import without_machine_paths, without_paths
 from hf_repsim.result import SimilarityResult
+from hf_repsim.sample_file import SAMPLE, read_sample, save_sample
 from hf_repsim.storage import CARD, load_result, save_moments, save_result
 from hf_repsim.tiles import MOMENTS, copy_moments, find_tiles, read_meta
 
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from hf_repsim.moments import Moments
+    from hf_repsim.sample import FrameSample
 
 KEY = re.compile(r"\d{8}_[0-9a-f]{8}")
 RESULTS = "results"  # the folder of a repository that has a folder per key
 PAGE = "report.html"
-SUMS_LIMIT = 256 * 2**20  # bytes of sums that are published unasked
+SUMS_LIMIT = 256 * 2**20  # bytes of sums, and of frames beside them, that are published unasked
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _DPI = 160
@@ -40,7 +42,8 @@ class Artifact:
 
     key: str
     result: SimilarityResult  # without sums and without paths of this machine
-    sums: dict[str, Path | Moments]  # name of the file -> where it is now, or what it will hold
+    # name of the file -> where it is now, or what it will hold; the frames beside them as well
+    sums: dict[str, Path | Moments | FrameSample]
     notes: tuple[str, ...]  # what the one who publishes should know
 
     @classmethod
@@ -62,11 +65,11 @@ class Artifact:
         clean, replaced = without_machine_paths(result)
         notes = [f"published as {short!r}: {path}" for path, short in replaced.items()]
         if source is None:
-            found, note = _sums_in_hand(result.moments, sums)
+            found, note = _sums_in_hand(result, sums)
         else:
             found, note = _sums_in_folder(source, sums)
         told = {name: value for name, value in clean.provenance.items() if name != "sums"}
-        tiles = [name for name in found if name != MOMENTS]
+        tiles = [name for name in found if name not in (MOMENTS, SAMPLE)]
         clean = SimilarityResult(clean.columns, told | ({"sums": tiles} if tiles else {}))
         _check_drawing(clean)
         return cls(result_key(clean), clean, found, (*notes, *note))
@@ -85,12 +88,15 @@ class Artifact:
 
     def write_sums(self, folder: Path) -> dict[str, Path]:
         """The files of the sums by name: where they are already, or written into a folder."""
-        return {
-            name: copy_moments(sums, folder / name, _clean_account)
-            if isinstance(sums, Path)
-            else _save_clean(sums, folder)
-            for name, sums in self.sums.items()
-        }
+        files = {}
+        for name, sums in self.sums.items():
+            if name == SAMPLE:
+                files[name] = _clean_sample(sums, folder)
+            elif isinstance(sums, Path):
+                files[name] = copy_moments(sums, folder / name, _clean_account)
+            else:
+                files[name] = _save_clean(sums, folder)
+        return files
 
 
 def result_key(result: SimilarityResult) -> str:
@@ -121,15 +127,17 @@ def _day(result: SimilarityResult) -> str:
 
 
 def _sums_in_hand(
-    moments: Moments | None, sums: bool | None
-) -> tuple[dict[str, Moments], list[str]]:
+    result: SimilarityResult, sums: bool | None
+) -> tuple[dict[str, Moments | FrameSample], list[str]]:
+    moments, sample = result.moments, result.sample
     if sums is False or moments is None:
         _refuse_missing(sums, "the result has no sums")
         return {}, []
     n_bytes = sum(tensor.nbytes for tensor in moments.state_dict().values())
+    n_bytes += 0 if sample is None else sample.nbytes
     if sums is None and n_bytes > SUMS_LIMIT:
         return {}, [_left_out(n_bytes)]
-    return {MOMENTS: moments}, []
+    return {MOMENTS: moments} | ({} if sample is None else {SAMPLE: sample}), []
 
 
 def _sums_in_folder(source: Path, sums: bool | None) -> tuple[dict[str, Path], list[str]]:
@@ -137,12 +145,15 @@ def _sums_in_folder(source: Path, sums: bool | None) -> tuple[dict[str, Path], l
     if sums is False or not all(file.is_file() for file in files):
         _refuse_missing(sums, f"{source} has no sums")
         return {}, []
-    n_bytes = sum(file.stat().st_size for file in files)
+    sample = [source / SAMPLE] if (source / SAMPLE).is_file() else []
+    n_bytes = sum(file.stat().st_size for file in (*files, *sample))
     if sums is None and n_bytes > SUMS_LIMIT:
         return {}, [_left_out(n_bytes)]
     for file in files:
         read_meta(file)  # says if it is damaged, before anything is made on the Hub
-    return {file.name: file for file in files}, []
+    for file in sample:
+        read_sample(file)
+    return {file.name: file for file in (*files, *sample)}, []
 
 
 def _save_clean(moments: Moments, folder: Path) -> Path:
@@ -152,6 +163,21 @@ def _save_clean(moments: Moments, folder: Path) -> Path:
         return save_moments(moments, folder)
     finally:
         moments.provenance = told
+
+
+def _clean_sample(sample: Path | FrameSample, folder: Path) -> Path:
+    """The file of a sample in which no utterance is called by a path of this machine."""
+    kept = read_sample(sample) if isinstance(sample, Path) else sample
+    names: dict[str, str] = {}
+    for utterance in kept.utterances:
+        short, again = without_paths(utterance, {}), 2
+        name = short
+        while name in names.values():
+            name, again = f"{short}#{again}", again + 1
+        names[utterance] = name
+    if isinstance(sample, Path) and all(name == short for name, short in names.items()):
+        return sample
+    return save_sample(kept.renamed(names), folder)
 
 
 def _clean_account(meta: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""A FrameSample on disk, sample.safetensors beside the sums; reading trusts nothing in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_repsim.tensor_file import account_of, write_tensors
+
+if TYPE_CHECKING:
+    from hf_repsim.sample import FrameSample
+
+SAMPLE = "sample.safetensors"
+SCHEMA = 1
+_META, _ROWS = "hf_repsim_sample", "rows"
+_MAX_UTTERANCES = 1_000_000
+_MAX_LAYERS = 8192
+
+
+def save_sample(sample: FrameSample, folder: str | Path) -> Path:
+    """Write a sample into a folder, whole or not at all; returns the file.
+
+    OSError if nothing can be written.
+    """
+    meta = {
+        "schema": SCHEMA,
+        # lists, as the order of an object's entries is not safe in JSON, and columns have it
+        "layers": list(map(list, sample.widths.items())),
+        "utterances": sample.utterances,
+        "counts": sample.counts,
+    }
+    tensors = {_ROWS: sample.rows.contiguous()}
+    return write_tensors(Path(folder) / SAMPLE, tensors, (_META, meta))
+
+
+def read_sample(path: Path) -> FrameSample:
+    """The sample of a file; ValueError, naming it, if it is damaged or holds none.
+
+    What it says of itself is checked before the rows, of which it has no more than its size, are
+    read.
+    """
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    from hf_repsim.sample import FrameSample
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = _meta(file.metadata(), path)
+            names, rows = set(file.keys()), None
+            if names == {_ROWS}:
+                found = file.get_slice(_ROWS)
+                shape, kind = found.get_shape(), found.get_dtype()
+                widths, counts = _checked(meta, path)
+                if (shape, kind) == ([sum(counts.values()), sum(widths.values())], "F32"):
+                    rows = file.get_tensor(_ROWS)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is not readable as safetensors: {error}") from error
+    if rows is None or not bool(torch.isfinite(rows).all()):
+        raise ValueError(f"{path} has not the finite float32 rows that its metadata tells of")
+    sample = FrameSample(widths)
+    parts = rows.split(list(widths.values()), 1) if widths else ()
+    sample.add(dict(zip(widths, parts, strict=True)), list(counts), list(counts.values()))
+    return sample
+
+
+def _meta(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]:
+    meta = account_of(metadata, _META, path, of="sample of frames")
+    if meta.get("schema") != SCHEMA:
+        raise ValueError(
+            f"{path} holds a sample of another kind than this version reads ({SCHEMA}): "
+            "pip install -U hf_repsim"
+        )
+    return meta
+
+
+def _checked(meta: Mapping[str, Any], path: Path) -> tuple[dict[str, int], dict[str, int]]:
+    """Layer -> features, and utterance -> rows, each a number above 0."""
+    try:
+        layers, utterances = list(meta["layers"]), list(meta["utterances"])
+        pairs = list(zip(utterances, meta["counts"], strict=True))
+        widths, counts = ({str(n): _above_0(k) for n, k in both} for both in (layers, pairs))
+    except (LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds no usable sample of frames: {error!r}") from error
+    if not 0 < len(layers) <= _MAX_LAYERS or len(utterances) > _MAX_UTTERANCES:
+        raise ValueError(f"{path} has {len(layers)} layers and {len(utterances)} utterances; "
+                         "that is no sample of frames")  # fmt: skip
+    if len(widths) < len(layers) or len(counts) < len(utterances):
+        raise ValueError(f"{path} names a layer or an utterance of its sample twice")
+    return widths, counts
+
+
+def _above_0(number: Any) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise ValueError(f"{number!r} is no number of rows or features")
+    return number
