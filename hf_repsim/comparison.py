@@ -189,6 +189,8 @@ def _row(measure: Measure, pair: PairMoments) -> dict[str, Any]:
                     f"the sums are about an origin {layer.distance:.3g} spreads from the mean of "
                     f"{layer.name}, where the digits of their products are lost"
                 )
+        if measure.size:
+            row |= measure.size(pair)
         ranks = measure.ranks(pair) if measure.ranks else (None, None)
         row |= {"rank_x": ranks[0], "rank_y": ranks[1], "null": measure.null(pair)}
         row["value"] = measure.compute(pair)

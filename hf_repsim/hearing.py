@@ -20,7 +20,7 @@ from hf_repsim.moments import Moments
 from hf_repsim.pairing import Pairs, resolve_pairs
 from hf_repsim.probe import AudioBatch, Heard
 from hf_repsim.products import ROW_BYTES
-from hf_repsim.sample import MOST_UTTERANCES, FrameSample, by_side, evenly_spaced
+from hf_repsim.sample import FrameSample, by_side, evenly_spaced
 from hf_repsim.states import (
     Prepared,
     SpeechModel,
@@ -135,11 +135,8 @@ class Hearing:
     def add(self, heed: Heed, moments: Moments) -> None:
         """Add what was heard to the sums, and some of its frames to those kept beside them."""
         moments.update(heed.x, heed.y, heed.counts)
-        if moments.sample is not None and moments.sample.widths:
-            given = by_side(heed.x, heed.y), heed.utterances, heed.counts
-            moments.sample.thin(*given, at_most=self.sample_frames)
-            if len(moments.sample.utterances) > MOST_UTTERANCES:
-                moments.sample = moments.sample.few(MOST_UTTERANCES)
+        frames = heed.x, heed.y
+        moments.keep(frames, heed.utterances, heed.counts, at_most=self.sample_frames)
 
     def require_frames(self, n_frames: int) -> None:
         """Raise ValueError if the models together hear nothing."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hf_repsim.pairing import Pairs, resolve_pairs
 from hf_repsim.products import CrossProducts, within_utterances
-from hf_repsim.sample import FrameSample
+from hf_repsim.sample import MOST_UTTERANCES, FrameSample, by_side
 
 Frames = Mapping[str, Tensor]  # layer -> (n frames, features)
 SCHEMA = 2  # 1 did not keep the order of layers
@@ -171,6 +171,23 @@ class Moments:
         )
         self.frames.keep(len(rows))
         self.sums.add(sums)
+
+    def keep(
+        self,
+        frames: tuple[Frames, Frames | None],
+        utterances: Sequence[str],
+        counts: Sequence[int],
+        *,
+        at_most: int,
+    ) -> None:
+        """Keep so many frames of each utterance, of the layers of the sample, if there is one.
+
+        `frames` are those of x and y that `update` took. Of many utterances few stay
+        (`MOST_UTTERANCES`).
+        """
+        if self.sample is not None and self.sample.widths:
+            self.sample.thin(by_side(*frames), utterances, counts, at_most=at_most)
+            self.sample = self.sample.few(MOST_UTTERANCES)
 
     def __add__(self, other: Moments) -> Moments:
         """Moments of both sets of utterances.

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import RLock
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from hf_repsim.moments import Moments
 
+T = TypeVar("T")
 KEPT_VARIANCE = 0.99  # SVCCA keeps the fewest directions that hold this share of the variance
 
 
@@ -115,20 +116,9 @@ class Terms:
         """S' sum_u s_u |t_u|^2."""
         return self._with_total(self._totals.sums_by_norm)
 
-    @property
-    def y_by_norm(self) -> Tensor:
-        """T' sum y |x|^2."""
-        return self.x_by_norm.T
-
-    @property
-    def y_own(self) -> Tensor:
-        """T' sum_u C_u' s_u."""
-        return self.x_own.T
-
-    @property
-    def y_sum_norm(self) -> Tensor:
-        """T' sum_u t_u |s_u|^2."""
-        return self.x_sum_norm.T
+    y_by_norm = property(lambda self: self.x_by_norm.T, doc="T' sum y |x|^2.")
+    y_own = property(lambda self: self.x_own.T, doc="T' sum_u C_u' s_u.")
+    y_sum_norm = property(lambda self: self.x_sum_norm.T, doc="T' sum_u t_u |s_u|^2.")
 
     def _with_total(self, table: Tensor) -> Tensor:
         parts = (table * self._totals.frames[:, None]).split(self._moments.widths)
@@ -225,26 +215,30 @@ class PairMoments:
         n_frames: frames that both were seen on.
         n_utterances: utterances these come from.
         equal_lengths: whether all of these have one number of frames.
+        places: positions of x and y among all layers of the sums.
     """
 
     def __init__(self, scoring: Scoring, a: int, b: int) -> None:
         self.lock = RLock()
-        self._scoring, self._a, self._b = scoring, a, b
+        self._scoring, self.places = scoring, (a, b)
         self.x, self.y = scoring.layer(a), scoring.layer(b)
-        self.n_frames = scoring.moments.n_frames
-        self.n_utterances = scoring.moments.n_utterances
-        powers = scoring.moments.totals.powers
-        self.equal_lengths = bool(powers[0] * powers[2] == powers[1] ** 2)
+        self.n_frames, self.n_utterances = scoring.moments.n_frames, scoring.moments.n_utterances
+        p = scoring.moments.totals.powers
+        self.equal_lengths = bool(p[0] * p[2] == p[1] ** 2)
 
     def hsic(self, estimator: Callable[[Terms], Tensor]) -> tuple[float, float, float]:
         """HSIC by an estimator: of x with y, of x with itself, of y with itself."""
-        table, a, b = self._scoring.hsic(estimator), self._a, self._b
+        table, (a, b) = self._scoring.hsic(estimator), self.places
         return float(table[a, b]), float(table[a, a]), float(table[b, b])
+
+    def of_all(self, make: Callable[[Moments], T]) -> T:
+        """What is made of all layers at once, and once, to be read at `places`."""
+        return self._scoring.of_all(make)
 
     @once
     def xy(self) -> Tensor:
         """Sum of (x - mean)(y - mean)', (x features, y features) float64."""
-        return self._scoring.cross(self._a, self._b)
+        return self._scoring.cross(*self.places)
 
     @once
     def canonical(self) -> Tensor:
@@ -266,7 +260,7 @@ class Scoring:
         if moments.frames.sums:
             moments.frames.fold()  # else each block would multiply the last rows again
         self._layers: dict[int, LayerMoments] = {}
-        self._hsic: dict[Callable, Tensor] = {}
+        self._made: dict[Callable, Any] = {}
 
     def pair(self, layer_x: str, layer_y: str) -> PairMoments:
         """One pair by the names of its layers."""
@@ -288,9 +282,16 @@ class Scoring:
     def hsic(self, estimator: Callable[[Terms], Tensor]) -> Tensor:
         """An estimator's (layers, layers) table, made once."""
         with self.lock:
-            if estimator not in self._hsic:
-                self._hsic[estimator] = estimator(self.terms)
-            return self._hsic[estimator]
+            if estimator not in self._made:
+                self._made[estimator] = estimator(self.terms)
+            return self._made[estimator]
+
+    def of_all(self, make: Callable[[Moments], T]) -> T:
+        """What is made of all layers at once, once."""
+        with self.lock:
+            if make not in self._made:
+                self._made[make] = make(self.moments)
+            return self._made[make]
 
     def cross(self, a: int, b: int) -> Tensor:
         """Centred cross-scatter of two layers."""

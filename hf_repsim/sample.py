@@ -17,6 +17,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+SAMPLE_FRAMES = 16  # of each utterance, unless another number is asked for
 MOST_UTTERANCES = 512  # that a pass keeps frames of, so that memory is bounded whatever is heard
 T = TypeVar("T")
 
@@ -141,6 +142,8 @@ class FrameSample:
 
     def few(self, at_most: int) -> FrameSample:
         """So many of the utterances, as their SHA-256 has it; of all parts the few of the whole."""
+        if len(self._parts) <= at_most:
+            return self
         return self.of(set(few_of(self._parts, at_most)))
 
     def of(self, utterances: Collection[str]) -> FrameSample:

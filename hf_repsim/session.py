@@ -28,7 +28,7 @@ from hf_repsim.pairing import Pairs
 from hf_repsim.plan import Plan, make_plan
 from hf_repsim.probe import Probe
 from hf_repsim.rounding import product_rounding
-from hf_repsim.sample import FrameSample, widened
+from hf_repsim.sample import SAMPLE_FRAMES, FrameSample, widened
 from hf_repsim.savepoint import Savepoint
 from hf_repsim.storage import PARTS, save_moments
 from hf_repsim.tiles import find_tiles, read_moments
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from hf_repsim.result import SimilarityResult
 
 _PLAN = "plan.json"
+_FRAMES = ("frames_per_utterance", "sample_frames")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,9 @@ class Options:
     pairs: Pairs = "all"  # or "same_depth", "adjacent", (x layer, y layer) pairs
     layers: Sequence[str] | None = None  # globs, for both models; None: hidden states, no `conv.*`
     frames_per_utterance: int | None = None  # so many, evenly spaced; None: all
-    sample_frames: int = 16  # so many of each utterance are kept beside the sums; 0: none
+    sample_frames: int = (
+        SAMPLE_FRAMES  # so many of each utterance are kept beside the sums; 0: none
+    )
     precision: str | None = None  # of the forward pass, as `load_model`; None: as Accelerate's
     batch_seconds: float | None = None  # of audio heard together; None: planned
     memory: float | None = None  # GB that may be used; None: what is free
@@ -187,8 +190,7 @@ class Session:
         seconds = {"hearing": time.perf_counter() - began, "waiting_for_audio": hearing.waited}
         told = {"seconds": seconds, "interrupted": interrupted}
         moments.provenance = self._provenance(hearing) | told
-        self._sample = widened(self._sample, moments.sample, whole=not interrupted)
-        moments.sample = self._sample
+        self._sample = moments.sample = widened(self._sample, moments.sample, whole=not interrupted)
         return moments, interrupted
 
     def _planned(self, alarm: Alarm) -> tuple[Plan, Earlier | None]:
@@ -210,13 +212,12 @@ class Session:
         return plan, earlier
 
     def _checked_earlier(self) -> Earlier | None:
-        about = self.options.about
-        if about is None:
+        o = self.options
+        if o.about is None:
             return None
-        earlier = about() if callable(about) else Earlier.of(about)
-        thinned = self.options.frames_per_utterance
-        named = by_side(self.models, self.labels)
-        earlier.check(named, precision=self.precision, frames_per_utterance=thinned)
+        earlier = o.about() if callable(o.about) else Earlier.of(o.about)
+        how = {"precision": self.precision, "frames_per_utterance": o.frames_per_utterance}
+        earlier.check(by_side(self.models, self.labels), **how)
         return earlier
 
     def _begun(self, earlier: Earlier | None) -> dict[str, Any] | None:
@@ -253,8 +254,7 @@ class Session:
             "layers": self.layers,
             "pairs": self.plan.tiles[tile],
             "probe": self.probe.provenance() | {"stamp": self.probe.source.stamp},
-            "frames_per_utterance": self.options.frames_per_utterance,
-            "sample_frames": self.options.sample_frames,
+            **{name: getattr(self.options, name) for name in _FRAMES},
             "device": self.accelerator.device.type,
             "versions": versions(),
         }
@@ -277,7 +277,7 @@ class Session:
     def _provenance(self, hearing: Hearing) -> dict[str, Any]:
         grid = hearing.grid
         models = by_side(hearing.models, self.labels)
-        options = ("pairs", "layers", "frames_per_utterance", "sample_frames")
+        options = ("pairs", "layers", *_FRAMES)
         return {
             "models": {side: model.provenance() for side, model in models.items()},
             "asked": {side: model.asked for side, model in models.items() if model.asked},

@@ -32,11 +32,13 @@ from hf_repsim.course import (
 )
 from hf_repsim.frames import Audio, FrameStore, InputChunk, hear, log_mel_chunks
 from hf_repsim.listening import processes, refuse_lone_processes
+from hf_repsim.measures import MEASURES
 from hf_repsim.memory import sums_device
 from hf_repsim.moments import Moments
 from hf_repsim.probe import Probe
 from hf_repsim.result import COLUMNS, SimilarityResult
 from hf_repsim.run import Run, RunCheckpoint
+from hf_repsim.sample import SAMPLE_FRAMES, FrameSample, by_side
 from hf_repsim.states import load_model
 from hf_repsim.trajectory_runs import RUN_COLUMNS
 
@@ -149,7 +151,10 @@ class _Ears:
         """The table of one meeting, as columns, and which utterances had no frame."""
         x, y = meeting
         store = self._store(x)
-        moments = self._among(store) if y is None else self._between(store, self._store(y))
+        keep = SAMPLE_FRAMES if any(MEASURES[name].by_sample for name in measures) else 0
+        moments = (
+            self._among(store, keep) if y is None else self._between(store, self._store(y), keep)
+        )
         rows = score(moments, measures).rows()
         columns = {name: [row[name] for row in rows] for name in COLUMNS}
         return {"columns": columns, "too_short": store.too_short}
@@ -171,25 +176,29 @@ class _Ears:
                 ) from error
         return self._stores[step]
 
-    def _between(self, x: FrameStore, y: FrameStore) -> Moments:
+    def _between(self, x: FrameStore, y: FrameStore, keep: int) -> Moments:
         layers = self.course.layers
         moments = Moments.about(*(self._here(store.means(layers)) for store in (x, y)))
+        moments.sample = FrameSample(by_side(moments.layers_x, moments.layers_y)) if keep else None
         for a, b in zip(x.chunks, y.chunks, strict=True):
             assert (a.utterances, a.cells) == (b.utterances, b.cells), "one architecture, one audio"
-            frames = (s.by_layer(c.rows, layers) for s, c in ((x, a), (y, b)))
-            moments.update(*(self._here(part) for part in frames), a.counts)
+            frames = tuple(self._here(s.by_layer(c.rows, layers)) for s, c in ((x, a), (y, b)))
+            moments.update(*frames, a.counts)
+            moments.keep(frames, a.utterances, a.counts, at_most=keep)
         return moments
 
-    def _among(self, store: FrameStore) -> Moments:
+    def _among(self, store: FrameStore, keep: int) -> Moments:
         """Of what goes in, the layers, and what comes out, each pair once."""
         layers = self.course.heard
         self._inputs = self._inputs or log_mel_chunks(self.audio, store)
         bins = torch.cat([chunk.frames for chunk in self._inputs]).double().mean(0).float()
         origin = self._here({INPUT: bins} | store.means(layers))
         moments = Moments.about(origin, pairs=list(combinations([INPUT, *layers], 2)))
+        moments.sample = FrameSample(moments.layers_x) if keep else None
         for chunk, given in zip(store.chunks, self._inputs, strict=True):
             frames = store.by_layer(chunk.rows[given.index], layers) | {INPUT: given.frames}
             moments.update(self._here(frames), None, given.counts)
+            moments.keep((frames, None), chunk.utterances, given.counts, at_most=keep)
         return moments
 
     def _here(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

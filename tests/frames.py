@@ -6,6 +6,7 @@ import torch
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
 from hf_repsim.pair import Scoring
+from hf_repsim.sample import FrameSample
 
 
 def related_layers(p, q, *, seed=0, spread=0.5, counts=(9, 17, 30, 12, 25, 14, 8, 20)):
@@ -37,7 +38,10 @@ def independent_speech(n_utterances, *, seed, phi=0.95, width=32, counts=None):
 
 
 def moments_of(x, y, counts, *, batches=1, spreads=0.0):
-    """Moments of one layer a side, updated in some batches; their origin: so far from the mean."""
+    """Moments of one layer a side, updated in some batches; their origin: so far from the mean.
+
+    All frames are kept beside them.
+    """
     x, y = torch.from_numpy(x), torch.from_numpy(y)
     origin = x.mean(0)
     origin[0] += spreads * (x - x.mean(0)).norm() / len(x) ** 0.5
@@ -46,6 +50,8 @@ def moments_of(x, y, counts, *, batches=1, spreads=0.0):
     for part in np.array_split(np.arange(len(counts)), batches):
         rows = slice(starts[part[0]], starts[part[-1] + 1])
         moments.update({"x": x[rows]}, {"y": y[rows]}, [counts[u] for u in part])
+    moments.sample = FrameSample({"x/x": x.shape[1], "y/y": y.shape[1]})
+    moments.sample.add({"x/x": x, "y/y": y}, [str(u) for u in range(len(counts))], counts)
     return moments
 
 

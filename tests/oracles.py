@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import scipy.linalg
+import scipy.stats
 
 
 def centred(x):
@@ -57,6 +58,48 @@ def blocked_cka(x, y, utterances):
     k, el = x @ x.T, y @ y.T
     xy, xx, yy = (blocked_hsic(a, b, utterances) for a, b in ((k, el), (k, k), (el, el)))
     return xy / np.sqrt(xx * yy)
+
+
+def distances(x):
+    return np.linalg.norm(x[:, None] - x[None], axis=2)
+
+
+def gaussian_kernels(x, utterances, share=0.4):
+    d = distances(x)
+    median = np.median(d[utterances[:, None] != utterances])
+    return np.exp(-(d**2) / (2 * (share * median) ** 2))
+
+
+def rbf_cka(x, y, utterances):
+    k, el = gaussian_kernels(x, utterances), gaussian_kernels(y, utterances)
+    xy, xx, yy = (blocked_hsic(a, b, utterances) for a, b in ((k, el), (k, k), (el, el)))
+    return xy / np.sqrt(xx * yy)
+
+
+def cosines(x):
+    x = centred(x)
+    return x @ x.T / np.outer(np.linalg.norm(x, axis=1), np.linalg.norm(x, axis=1))
+
+
+def mutual_knn(x, y, utterances, k=10):
+    shared = []
+    for i in range(len(x)):
+        others = np.flatnonzero(utterances != utterances[i])
+        near = [set(others[np.argsort(-cosines(side)[i, others])[:k]]) for side in (x, y)]
+        shared.append(len(near[0] & near[1]) / k)
+    return np.mean(shared)
+
+
+def rsa(x, y, utterances):
+    i, j = np.triu_indices(len(x), 1)
+    apart = utterances[i] != utterances[j]
+    rdms = [1 - cosines(side)[i, j][apart] for side in (x, y)]
+    return scipy.stats.spearmanr(*rdms).statistic
+
+
+def neuron_matching(x, y):
+    r = np.abs(np.corrcoef(x.T, y.T)[: x.shape[1], x.shape[1] :])
+    return (r.max(0).mean() + r.max(1).mean()) / 2
 
 
 def basis(x, tolerance=1e-9):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from hf_repsim import Probe, accumulate, alarm, hearing, listening, savepoint
+from hf_repsim import Probe, accumulate, alarm, hearing, listening, moments, savepoint
 from hf_repsim.alarm import together
 from hf_repsim.earlier import Earlier
 from hf_repsim.hearing import load_models
@@ -165,7 +165,7 @@ def hear(accelerator, folder, model, probe, kept=None, within=None):
     share = (accelerator.process_index, accelerator.num_processes)
     layers = check_models([model], layers=None, pairs="all")
     x = load_model(model, precision="fp64")
-    hearing.MOST_UTTERANCES = listening.MOST_UTTERANCES = 11
+    moments.MOST_UTTERANCES = listening.MOST_UTTERANCES = 11
     how = {"pairs": "all", "device": accelerator.device, "sample_frames": 3}
     both = load_models([x], layers=layers, **how)
     if kept is not None:
@@ -176,10 +176,10 @@ def hear(accelerator, folder, model, probe, kept=None, within=None):
         threading.Timer(wait, os.kill, (os.getpid(), signal.SIGKILL)).start()
     start = time.monotonic()
     options = {"seconds": SECONDS, "progress": False, "savepoint": kept}
-    moments, _ = listen(both, probe, accelerator, **options)
+    heard, _ = listen(both, probe, accelerator, **options)
     account = {"heard": both.heard.summary(), "too_short": both.too_short}
-    account["sample"] = moments.sample.utterances, moments.sample.counts
-    sums = (moments.state_dict() | {"sample": moments.sample.rows}, moments.meta(), account)
+    account["sample"] = heard.sample.utterances, heard.sample.counts
+    sums = (heard.state_dict() | {"sample": heard.sample.rows}, heard.meta(), account)
     torch.save(sums, Path(folder) / f"{share[1]}-{share[0]}.pt")
     return time.monotonic() - start
 

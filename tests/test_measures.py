@@ -6,8 +6,10 @@ import pytest
 import torch
 from frames import independent_speech, moments_of, random_orthogonal, related_layers, value
 
+from hf_repsim.comparison import score
 from hf_repsim.measures import INVARIANCES, MEASURES
 from hf_repsim.pair import Scoring, Undefined
+from hf_repsim.sample import FrameSample, evenly_spaced
 
 NAMES = list(MEASURES)
 RNG = np.random.default_rng(7)
@@ -22,13 +24,16 @@ CHANGES = {
 
 
 def layers_for(name, p, q, **options):
-    """Related layers, of one width for a measure that needs it."""
-    return related_layers(p, p if MEASURES[name].equal_widths else q, **options)
+    """Related layers, of one width for a measure that needs it, in float32 for one of frames."""
+    x, y, counts = related_layers(p, p if MEASURES[name].equal_widths else q, **options)
+    if MEASURES[name].by_sample:
+        x, y = (side.astype(np.float32).astype(np.float64) for side in (x, y))
+    return x, y, counts
 
 
 def oracle(name, x, y, counts):
-    if name == "blocked_cka":
-        return oracles.blocked_cka(x, y, np.repeat(np.arange(len(counts)), counts))
+    if name == "blocked_cka" or MEASURES[name].by_sample:
+        return getattr(oracles, name)(x, y, np.repeat(np.arange(len(counts)), counts))
     return getattr(oracles, name)(x, y)
 
 
@@ -65,7 +70,8 @@ def test_a_measure_is_invariant_to_what_it_declares_and_to_nothing_else(name, ch
     changed = (CHANGES[change](x), y) if side == "x" else (x, CHANGES[change](y))
     moved = abs(value(name, *changed, counts) - before)
     declared = measure.invariances | (measure.invariances_y if side == "y" else frozenset())
-    assert moved < 1e-9 if change in declared else moved > 1e-4
+    rounding = 1e-5 if measure.by_sample else 1e-9
+    assert moved < rounding if change in declared else moved > 1e-4
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -87,13 +93,86 @@ def test_values_stay_in_the_declared_range(name):
 @pytest.mark.parametrize(("p", "q", "n"), [(20, 20, 400), (30, 12, 100), (8, 40, 2000)])
 def test_the_null_is_what_independent_frames_give(name, p, q, n):
     pairs, q = [], p if MEASURES[name].equal_widths else q
-    for seed in range(12):
+    for seed in range(3 if MEASURES[name].by_sample and n > 1000 else 12):
         rng = np.random.default_rng(seed)
         x, y = rng.standard_normal((n, p)), rng.standard_normal((n, q))
         pairs.append(Scoring(moments_of(x, y, [n // 20] * 20)).pair("x", "y"))
     measured = np.mean([MEASURES[name].compute(pair) for pair in pairs])
     expected = np.mean([MEASURES[name].null(pair) for pair in pairs])
     assert measured == pytest.approx(expected, rel=0.06, abs=0.015)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if MEASURES[name].by_sample])
+def test_of_smooth_independent_data_measures_of_frames_see_nothing(name):
+    off = []
+    for seed in range(6):
+        x, y, counts = independent_speech(20, seed=seed, counts=[30] * 20)
+        pair = Scoring(moments_of(x, y, counts)).pair("x", "y")
+        off.append(MEASURES[name].compute(pair) - MEASURES[name].null(pair))
+    assert abs(np.mean(off)) < max(3 * np.std(off) / np.sqrt(6), 0.003)
+
+
+def test_measures_of_frames_take_few_of_each_utterance_before_they_leave_one_out(monkeypatch):
+    x, y, counts = layers_for("rsa", 9, 7)
+    monkeypatch.setattr("hf_repsim.measures.sampled.ROWS", 40)
+    monkeypatch.setattr("hf_repsim.measures.sampled.PAIRED_ROWS", 5)
+    pair = Scoring(moments_of(x, y, counts)).pair("x", "y")
+    assert MEASURES["mutual_knn"].size(pair) == {"n_frames": 40, "n_utterances": 8}
+    assert MEASURES["rsa"].size(pair) == {"n_frames": 5, "n_utterances": 5}
+    starts = np.cumsum([0, *counts])
+    kept = [s + i for s, n in zip(starts, counts, strict=False) for i in evenly_spaced(n, 5)]
+    expected = oracles.mutual_knn(x[kept], y[kept], np.repeat(np.arange(8), 5))
+    assert MEASURES["mutual_knn"].compute(pair) == pytest.approx(expected, rel=1e-10)
+
+
+def test_blocks_of_kernels_are_added_up(monkeypatch):
+    x, y, counts = layers_for("rbf_cka", 9, 7)
+    expected = value("rbf_cka", x, y, counts)
+    monkeypatch.setattr("hf_repsim.measures.sampled.BLOCK", 7)
+    assert value("rbf_cka", x, y, counts) == pytest.approx(expected, rel=1e-12)
+
+
+def one_value(x):
+    return np.concatenate([x[:1].repeat(100, 0), x[100:]])
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "counts", "said"),
+    [
+        ("rbf_cka", lambda x: x, [45] * 3, "needs frames of 4 utterances, has those of 3"),
+        ("rbf_cka", one_value, [15] * 9, "kernels of x do not differ between utterances"),
+        ("mutual_knn", lambda x: x[:15], [5] * 3, "needs more than 10 frames of other utterances"),
+        ("mutual_knn", lambda x: x, [135], "needs frames of 2 utterances, has those of 1"),
+        ("rsa", lambda x: x[:2], [1, 1], "distances of frames of x do not differ"),
+    ],
+)
+def test_frames_that_are_too_few_or_all_alike_are_refused(name, change, counts, said):
+    x, y, _ = related_layers(9, 7)
+    with pytest.raises(Undefined, match=said):
+        value(name, change(x), change(y), counts)
+
+
+def test_without_kept_frames_a_measure_of_frames_says_how_to_keep_some():
+    moments = moments_of(*related_layers(9, 7))
+    of_frames = [name for name in NAMES if MEASURES[name].by_sample]
+    moments.sample = FrameSample({"x/x": 9})
+    moments.sample.add({"x/x": torch.zeros(3, 9)}, ["0"], [3])
+    for sample in (moments.sample, FrameSample({"x/x": 9, "y/y": 7}), None):
+        moments.sample = sample
+        found = score(moments, of_frames)
+        assert set(found.columns["note"]) == {
+            "refused: no frames were kept beside the sums, and it rests on frames; hear with "
+            "--sample-frames 16 (sample_frames=16)"
+        }
+
+
+def test_one_unit_that_is_found_again_matches_and_a_mixture_does_not():
+    x, _, counts = related_layers(9, 7)
+    mixed = x @ random_orthogonal(9, np.random.default_rng(1))
+    assert value("neuron_matching", x, -x[:, ::-1], counts) == pytest.approx(1)
+    assert value("neuron_matching", x, mixed, counts) < 0.8
+    x[:, 3] = 2.0
+    assert value("neuron_matching", x, x, counts) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("n_utterances", "debiased"), [(10, 0.21), (40, 0.066)])

@@ -52,6 +52,7 @@ def scores(moments):
         for name, measure in MEASURES.items()
         for names, pair in pairs.items()
         if not measure.equal_widths or pair.xy.shape[0] == pair.xy.shape[1]
+        if not measure.by_sample
     }
 
 

@@ -57,7 +57,7 @@ def test_of_many_utterances_few_are_kept_the_same_ones_whatever_came_first(
     pair, probe, monkeypatch
 ):
     whole = accumulate(pair[0], probe=probe, sample_frames=2).sample
-    for module in ("hearing", "listening"):
+    for module in ("moments", "listening"):
         monkeypatch.setattr(f"hf_repsim.{module}.MOST_UTTERANCES", 5)
     few = accumulate(pair[0], probe=probe, sample_frames=2, batch_seconds=0.1).sample
     assert len(few.utterances) == 5

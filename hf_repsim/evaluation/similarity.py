@@ -1,4 +1,4 @@
-"""RepresentationSimilarity: every measure of the package as one comparison of evaluate."""
+"""RepresentationSimilarity: every measure that sums give as one comparison of evaluate."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hf_repsim.evaluation.intake import Intake, as_frames
 from hf_repsim.evaluation.library import evaluate
 from hf_repsim.measures import MEASURES
 
+OF_SUMS = tuple(name for name, measure in MEASURES.items() if not measure.by_sample)
 UNKNOWN_UTTERANCES = "refused: utterances are unknown; give `utterance`, an id for each frame"
 
 DESCRIPTION = """\
@@ -75,10 +76,11 @@ CITATION = """\
 
 
 class RepresentationSimilarity(evaluate.Comparison):
-    """Similarity of two sets of frames, (n, p) and (n, q), by every measure of `MEASURES`.
+    """Similarity of two sets of frames, (n, p) and (n, q), by every measure that sums give.
 
-    What is kept are sums, not frames: evaluate's cache is not used, and memory does not grow with
-    the number of frames. The values are those that `hf_repsim.score` computes of the same sums.
+    What is kept are sums, not frames: measures of frames are not among them, evaluate's cache is
+    not used, and memory does not grow with the number of frames. The values are those that
+    `hf_repsim.score` computes of the same sums.
 
     Args:
         config_name: None, "default" or "all" for all measures, or the name of one.
@@ -191,7 +193,13 @@ def _outcome(intake: Intake, measures: Sequence[str]) -> dict[str, Any]:
 
 
 def _chosen(measures: Sequence[str] | None) -> list[str]:
-    return choose_measures(list(MEASURES) if measures is None else measures)
+    chosen = choose_measures(OF_SUMS if measures is None else measures)
+    if of_frames := [name for name in chosen if name not in OF_SUMS]:
+        raise ValueError(
+            f"{of_frames[0]} rests on frames, and sums are all that is kept here; known: "
+            f"{', '.join(OF_SUMS)}"
+        )
+    return chosen
 
 
 def _refuse(others: dict[str, Any]) -> None:

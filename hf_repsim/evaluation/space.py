@@ -115,7 +115,8 @@ def _write_files(folder: Path, repo_id: str) -> None:
 def _card(repo_id: str, wheel: str) -> str:
     template = (files("hf_repsim") / "templates" / "evaluation_space.md").read_text("utf-8")
     head = ("measure", "definition, for centred X and Y", "source")
-    told = [(code(m.name), plain(m.definition), plain(m.source)) for m in MEASURES.values()]
+    of_sums = [measure for measure in MEASURES.values() if not measure.by_sample]
+    told = [(code(m.name), plain(m.definition), plain(m.source)) for m in of_sums]
     return Template(template).substitute(
         repo_id=repo_id, wheel=wheel, sdk_version=_sdk_version(), measures=table([head, *told])
     )

@@ -32,8 +32,10 @@ class Measure:
         symmetric: exchanging x and y does not matter.
         range: smallest and largest value.
         ranks: pair -> dimensions of x and y that entered, None where all did.
+        size: pair -> n_frames and n_utterances that entered, None where all did.
         equal_widths: refused for layers of different numbers of features.
         by_utterance: rests on what is summed utterance by utterance, and is undefined without.
+        by_sample: rests on frames that were kept beside the sums, and is undefined without.
         default: part of a run that names no measure.
     """
 
@@ -48,8 +50,10 @@ class Measure:
     symmetric: bool = True
     range: tuple[float, float] = (0.0, 1.0)
     ranks: Callable[[PairMoments], tuple[int | None, int | None]] | None = None
+    size: Callable[[PairMoments], dict[str, int]] | None = None
     equal_widths: bool = False
     by_utterance: bool = False
+    by_sample: bool = False
     default: bool = False
 
 
@@ -70,6 +74,7 @@ class _Late:
 
 
 cca, cka, flat, nulls, procrustes = map(_Late, ("cca", "cka", "flat", "nulls", "procrustes"))
+matching, sampled = map(_Late, ("matching", "sampled"))
 
 _ALL = (
     Measure(
@@ -176,6 +181,51 @@ _ALL = (
         null=flat.unit_means,
         invariances=frozenset({"scaling"}),
         equal_widths=True,
+    ),
+    Measure(
+        name="neuron_matching",
+        label="neuron matching",
+        definition="mean over units of the largest |r| with a unit of the other layer",
+        source="Li et al. 2016, semi-matching; of absolute r, and the mean of both directions",
+        compute=matching.neuron_matching,
+        null=matching.largest_of_chance,
+        invariances=frozenset({"translation", "permutation", "scaling", "feature scaling"}),
+    ),
+    Measure(
+        name="rbf_cka",
+        label="RBF CKA, blocked by utterance",
+        definition="CKA of Gaussian kernels, sigma 0.4 of the median distance, over frames of "
+        "different utterances",
+        source="Kornblith et al. 2019; unbiased as Song et al. 2012, and as blocked_cka",
+        compute=sampled.rbf_cka,
+        null=nulls.zero,
+        invariances=ROTATION,
+        range=(-1.0, 1.0),
+        size=sampled.size,
+        by_sample=True,
+    ),
+    Measure(
+        name="mutual_knn",
+        label="mutual nearest neighbours",
+        definition="share of the 10 nearest frames of other utterances by cosine that both have",
+        source="Huh et al. 2024; about the mean, and never within an utterance",
+        compute=sampled.mutual_knn,
+        null=sampled.chance_of_neighbours,
+        invariances=ROTATION,
+        size=sampled.size,
+        by_sample=True,
+    ),
+    Measure(
+        name="rsa",
+        label="RSA",
+        definition="Spearman correlation of cosine distances of frames of different utterances",
+        source="Kriegeskorte et al. 2008; cosines about the mean",
+        compute=sampled.rsa,
+        null=nulls.zero,
+        invariances=ROTATION,
+        range=(-1.0, 1.0),
+        size=sampled.paired_size,
+        by_sample=True,
     ),
 )
 MEASURES: dict[str, Measure] = {measure.name: measure for measure in _ALL}

@@ -45,6 +45,7 @@ def compare(x: str | None, y: str | None, counts: str = "") -> list[list[str]]:
     return [
         [measure.label, _number(result[name]), _number(null[name]), notes.get(name, "")]
         for name, measure in MEASURES.items()
+        if name in result
     ]
 
 
