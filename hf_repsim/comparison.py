@@ -19,6 +19,7 @@ from hf_repsim.pairing import label_of
 from hf_repsim.probe import Probe
 from hf_repsim.result import SimilarityResult, by_measure
 from hf_repsim.session import Session
+from hf_repsim.spectrum import SPECTRA, joined_spectra, named_spectra, spectrum_of
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -87,12 +88,17 @@ def accumulate(
 
 
 def score(
-    moments: Moments, measures: Sequence[str] | None = None, *, progress: bool = False
+    moments: Moments,
+    measures: Sequence[str] | None = None,
+    *,
+    progress: bool = False,
+    spectra: bool = True,
 ) -> SimilarityResult:
     """Compute measures from sums: no model, no audio; `progress` shows a bar on stderr.
 
     A value that would mean nothing (too few frames, a constant layer, an origin far from the mean)
-    is nan, with a note that says why; one that is mostly chance has a note too.
+    is nan, with a note that says why; one that is mostly chance has a note too. With `spectra` the
+    provenance tells how many directions each layer uses (`hf_repsim.spectrum`).
 
     Raises:
         ValueError: an unknown measure.
@@ -113,7 +119,13 @@ def score(
     by_pair = list(tqdm(rows, "scoring", **options))
     table = [row for of_measure in zip(*by_pair, strict=True) for row in of_measure]
     columns = {name: [row[name] for row in table] for name in table[0]}
-    return SimilarityResult(columns, dict(moments.provenance), moments)
+    provenance = dict(moments.provenance)
+    if spectra:
+        met = sorted({layer for pair in moments.frames.pairs for layer in pair})
+        layers = [scoring.layer(i) for i in met]
+        found = _side_by_side(spectrum_of, layers, moments.origin.device)
+        provenance[SPECTRA] = named_spectra(moments, dict(zip(met, found, strict=True)))
+    return SimilarityResult(columns, provenance, moments)
 
 
 def _side_by_side(work: Callable, items: Sequence, device: torch.device) -> Iterator:
@@ -174,7 +186,8 @@ def score_tiles(
         return results[0]
     columns = by_measure([result.columns for result in results], results[0].columns)
     last = results[-1]
-    return SimilarityResult(columns, dict(last.provenance), sample=last.sample)
+    provenance = last.provenance | joined_spectra(result.provenance for result in results)
+    return SimilarityResult(columns, provenance, sample=last.sample)
 
 
 def _row(measure: Measure, pair: PairMoments) -> dict[str, Any]:

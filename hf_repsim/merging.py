@@ -22,13 +22,14 @@ from hf_repsim.moments import Moments
 from hf_repsim.origin import about_origin
 from hf_repsim.rescoring import score_sums
 from hf_repsim.result import SimilarityResult, by_measure
+from hf_repsim.spectrum import SPECTRA, joined_spectra
 from hf_repsim.table import printable
 from hf_repsim.trajectory import together
 
 _SAME_VALUE = 1e-9  # scored on another machine, a value may differ in the last digits
 _MODULUS = 2**256  # of a fingerprint, which is a sum over utterances
 # what each result has of its own, and a merged one under `parts`
-_OWN = ("plan", "seconds", "sums", "created", "versions", "heard", "parts")
+_OWN = ("plan", "seconds", "sums", "created", "versions", "heard", "parts", SPECTRA)
 # what names the rows of a data set that are heard, from its first one on
 _ROWS = ("dataset", "kind", "config", "split", "revision", "columns")
 _FIXED = ("hub", "embedded")  # kinds whose name says which rows they are
@@ -131,6 +132,7 @@ def _joined(results: Sequence[SimilarityResult]) -> SimilarityResult:
     kept = next((r.sample for r in results if r.sample is not None), None)
     provenance = results[0].provenance
     told = {name: provenance[name] for name in ("probe", "too_short") if name in provenance}
+    told |= joined_spectra(result.provenance for result in results)
     return SimilarityResult(columns, _shared(results) | told, next(sums, None), kept)
 
 

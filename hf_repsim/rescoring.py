@@ -11,6 +11,7 @@ from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
 from hf_repsim.origin import knows_utterances
 from hf_repsim.result import COLUMNS, SimilarityResult, by_measure
+from hf_repsim.spectrum import joined_spectra
 
 _UNKNOWN = (
     "refused: it needs sums about one origin, and these were added from two or more; compare "
@@ -40,11 +41,13 @@ def rescore(
             "the result has no sums, which measures are computed from: load it with them "
             "(moments=True); if they were not kept or not published, it has to be heard again"
         )
-    tables = []
+    tables, provenance = [], dict(result.provenance)
+    provenance.pop("sums", None)
     for moments in [result.moments] if tiles is None else tiles:
-        tables.append(score_sums(moments, chosen, progress=progress).columns)
-        del moments  # before the next one is read
-    provenance = {name: told for name, told in result.provenance.items() if name != "sums"}
+        scored = score_sums(moments, chosen, progress=progress)
+        tables.append(scored.columns)
+        provenance |= joined_spectra((provenance, scored.provenance))
+        del moments, scored  # before the next one is read
     heard = {name: provenance[name] for name in ("created", "versions") if name in provenance}
     provenance = {"heard": heard} | provenance | {"created": now(), "versions": versions()}
     columns = by_measure(tables, tables[0])
@@ -66,8 +69,11 @@ def score_sums(
         if measure not in known
         for pair in moments.pairs
     ]
-    tables = [score(moments, known, progress=progress).columns] if known else []
+    tables, provenance = [], dict(moments.provenance)
+    if known:
+        scored = score(moments, known, progress=progress)
+        tables, provenance = [scored.columns], scored.provenance
     if refused:
         tables.append({name: [row[name] for row in refused] for name in refused[0]})
     columns = by_measure(tables, tables[0], order=measures)
-    return SimilarityResult(columns, dict(moments.provenance), moments)
+    return SimilarityResult(columns, provenance, moments)

@@ -17,6 +17,7 @@ from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
 from hf_repsim.pair import once
 from hf_repsim.result import SimilarityResult
+from hf_repsim.sample import FrameSample
 
 SYMMETRIC = [name for name, measure in MEASURES.items() if measure.symmetric]
 
@@ -161,6 +162,8 @@ def constant_layer_moments():
     still = torch.full((50, 2), 4.2)
     moments = Moments.about({"still": still[0], "moving": moving[0]})
     moments.update({"still": still, "moving": moving}, None, [10] * 5)
+    moments.sample = FrameSample(moments.layers_x)
+    moments.sample.add({"still": still, "moving": moving}, "abcde", [10] * 5)
     return moments
 
 

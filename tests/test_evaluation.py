@@ -16,8 +16,7 @@ from frames import related_layers
 
 import hf_repsim.evaluation
 from hf_repsim import MEASURES, Moments, score
-from hf_repsim.evaluation import RepresentationSimilarity, evaluation_folder, intake
-from hf_repsim.evaluation.similarity import OF_SUMS
+from hf_repsim.evaluation import RepresentationSimilarity, evaluation_folder, intake, similarity
 
 
 @pytest.fixture(autouse=True)
@@ -61,9 +60,9 @@ def test_values_are_those_that_score_gives_of_the_same_sums_to_the_bit():
     a, b = torch.from_numpy(x), torch.from_numpy(y)
     moments = Moments.about({"x": a.mean(0)}, {"y": b.mean(0)})
     moments.update({"x": a}, {"y": b}, counts)
-    table = score(moments, list(OF_SUMS)).columns
+    table = score(moments, list(similarity.OF_SUMS)).columns
     found = RepresentationSimilarity().compute(x=x, y=y, utterance=names)
-    assert text([found[name] for name in OF_SUMS]) == text(table["value"])
+    assert text([found[name] for name in similarity.OF_SUMS]) == text(table["value"])
     assert text(list(found["null"].values())) == text(table["null"])
     assert (found["n_frames"], found["n_utterances"]) == (135, 8)
 
@@ -91,7 +90,7 @@ def test_sums_about_the_mean_of_the_first_frames_are_right_for_all(small_chunks)
     x, y, names = layers()
     whole = RepresentationSimilarity().compute(x=x, y=y, utterance=names)
     shifted = in_batches(x + 1000, y - 500, names, cuts=[50])
-    for name in set(OF_SUMS) - {"flat_pearson"}:  # which sees the means of units
+    for name in set(similarity.OF_SUMS) - {"flat_pearson"}:  # which sees the means of units
         assert shifted[name] == pytest.approx(whole[name], abs=1e-3)
 
 
@@ -145,7 +144,7 @@ def test_where_utterances_are_unknown_only_what_needs_them_is_refused():
     unknown = RepresentationSimilarity().compute(x=x, y=y)
     assert math.isnan(unknown["blocked_cka"]) and unknown["n_utterances"] is None
     assert "utterances are unknown" in unknown["notes"]["blocked_cka"]
-    for name in set(OF_SUMS) - {"blocked_cka", "flat_pearson"}:
+    for name in set(similarity.OF_SUMS) - {"blocked_cka", "flat_pearson"}:
         assert unknown[name] == pytest.approx(known[name], rel=1e-5)
 
 

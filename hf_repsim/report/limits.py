@@ -16,12 +16,16 @@ from hf_repsim.report.explorer import lost_runs
 from hf_repsim.report.parts import parts_of
 from hf_repsim.report.sections import NONE, items, text, wide_table
 from hf_repsim.result import SimilarityResult
+from hf_repsim.spectrum import told_spectra
 from hf_repsim.table import NULL
 from hf_repsim.trajectory_runs import runs_of
 
 _MOST_NOTES = 5
 _MOST_CELLS = 2_500
 _MEASURES = ("Measure", "What it is", "Values", "Chance level", "Remarks")
+_MOST_LAYERS = 500
+_LAYERS = ("Layer", "Features", "Participation ratio", "Effective rank",
+           "Variance in the first direction", "Dead features")  # fmt: skip
 _RUNS = ("Run", "Step", "Epoch", "WER", "CER", "Mean similarity to the last checkpoint")
 _DEPENDENT = (
     "Frames of speech depend on each other, so layers that have nothing to do with each other give "
@@ -40,9 +44,11 @@ class _Kept:
 
 
 def limits_section(result: SimilarityResult) -> str:
-    """A row per measure, and a list of what was heard, left out, estimated or cut short."""
+    """A row per measure, what was heard, left out, estimated or cut short, and a row per layer."""
     table = wide_table("Measures and their limits", _MEASURES, _measure_rows(result))
-    return f"{table}\n{items(_remarks(result))}"
+    layers = list(_layer_rows(result))
+    spectra = f"\n{wide_table('Directions that layers use', _LAYERS, layers)}" if layers else ""
+    return f"{table}\n{items(_remarks(result))}{spectra}"
 
 
 def plain_table(result: SimilarityResult) -> str:
@@ -98,6 +104,18 @@ def _measure_rows(result: SimilarityResult) -> Iterator[Sequence[str]]:
             text(f"{kept.n_values:,} of {kept.n_rows:,}"),
             " to ".join(sorted(span, key=float)) if chance else NONE,
             _notes(kept.notes),
+        ]
+
+
+def _layer_rows(result: SimilarityResult) -> Iterator[Sequence[str]]:
+    for layer, one in list(told_spectra(result.provenance).items())[:_MOST_LAYERS]:
+        yield [
+            text(layer),
+            f"{one.features:,}",
+            f"{one.participation_ratio:.1f}",
+            f"{one.effective_rank:.1f}",
+            f"{100 * one.first_share:.1f} %",
+            f"{one.dead:,}",
         ]
 
 
