@@ -72,9 +72,11 @@ class Plan:
     def peak(self) -> int:
         """Bytes at most on the device, hearing or scoring."""
         needs, sample = self.needs, 0 if self.device.startswith("cuda") else self.sample
-        # at the end of hearing the sample is copied once, to put it in order
+        # at the end of hearing the sample is copied once, to put it in order; while scoring some
+        # of its rows are there in float64
         batch = max(self.activations, needs.folding, sample)
-        return needs.sums + sample + max(self.models + needs.rows + batch, needs.scoring)
+        hearing, scoring = self.models + needs.rows + batch, needs.scoring + self.sample
+        return needs.sums + sample + max(hearing, scoring)
 
     def text(self) -> str:
         """The plan in a few aligned lines."""

@@ -158,8 +158,13 @@ def test_frames_kept_beside_the_sums_go_with_them_and_name_no_path(tmp_path, mon
     assert published.rows.equal(moments.sample.rows)
     assert b"someone" not in files["sample.safetensors"].read_bytes()
     assert sorted(stage(given, tmp_path / "table", sums=False).files) == FILES
-    monkeypatch.setattr(artifact, "SUMS_LIMIT", moments.sample.nbytes)
-    assert sorted(stage(given, tmp_path / "large").files) == FILES
+    in_memory = sum(part.nbytes for part in moments.state_dict().values())
+    size = in_memory if in_hand else (given / "moments.safetensors").stat().st_size
+    monkeypatch.setattr(artifact, "SUMS_LIMIT", size)
+    large = stage(given, tmp_path / "large")
+    assert sorted(large.files) == sorted([*FILES, "moments.safetensors"])
+    assert "frames kept beside the sums, 0 MiB, are left out; --sums" in large.notes[0]
+    assert "sample.safetensors" in stage(given, tmp_path / "asked", sums=True).files
 
 
 def test_frames_whose_utterances_have_plain_names_are_published_from_where_they_are(tmp_path):

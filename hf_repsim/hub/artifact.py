@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -34,6 +34,7 @@ SUMS_LIMIT = 256 * 2**20  # bytes of sums, and of frames beside them, that are p
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _DPI = 160
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -134,10 +135,10 @@ def _sums_in_hand(
         _refuse_missing(sums, "the result has no sums")
         return {}, []
     n_bytes = sum(tensor.nbytes for tensor in moments.state_dict().values())
-    n_bytes += 0 if sample is None else sample.nbytes
-    if sums is None and n_bytes > SUMS_LIMIT:
-        return {}, [_left_out(n_bytes)]
-    return {MOMENTS: moments} | ({} if sample is None else {SAMPLE: sample}), []
+    kept = {} if sample is None else {SAMPLE: sample}
+    return _fitting(
+        {MOMENTS: moments}, kept, sums or (n_bytes, sum(s.nbytes for s in kept.values()))
+    )
 
 
 def _sums_in_folder(source: Path, sums: bool | None) -> tuple[dict[str, Path], list[str]]:
@@ -145,15 +146,13 @@ def _sums_in_folder(source: Path, sums: bool | None) -> tuple[dict[str, Path], l
     if sums is False or not all(file.is_file() for file in files):
         _refuse_missing(sums, f"{source} has no sums")
         return {}, []
-    sample = [source / SAMPLE] if (source / SAMPLE).is_file() else []
-    n_bytes = sum(file.stat().st_size for file in (*files, *sample))
-    if sums is None and n_bytes > SUMS_LIMIT:
-        return {}, [_left_out(n_bytes)]
-    for file in files:
-        read_meta(file)  # says if it is damaged, before anything is made on the Hub
-    for file in sample:
-        read_sample(file)
-    return {file.name: file for file in (*files, *sample)}, []
+    kept = [source / SAMPLE] if (source / SAMPLE).is_file() else []
+    sizes = tuple(sum(file.stat().st_size for file in part) for part in (files, kept))
+    named = ({file.name: file for file in part} for part in (files, kept))
+    found, notes = _fitting(*named, sums or sizes)
+    for name, file in found.items():  # says if it is damaged, before anything is made on the Hub
+        read_sample(file) if name == SAMPLE else read_meta(file)
+    return found, notes
 
 
 def _save_clean(moments: Moments, folder: Path) -> Path:
@@ -192,9 +191,20 @@ def _refuse_missing(sums: bool | None, what: str) -> None:
         )
 
 
-def _left_out(n_bytes: int) -> str:
+def _fitting(
+    sums: dict[str, T], kept: dict[str, T], sizes: tuple[int, int] | bool
+) -> tuple[dict[str, T], list[str]]:
+    """What is published of sums and of frames kept beside them, and a note on what is not."""
+    if sizes is True or sum(sizes) <= SUMS_LIMIT:
+        return sums | kept, []
+    if sizes[0] <= SUMS_LIMIT:
+        return sums, [_left_out("frames kept beside the sums", sizes[1])]
+    return {}, [_left_out("sums", sum(sizes))]
+
+
+def _left_out(what: str, n_bytes: int) -> str:
     return (
-        f"the sums, {n_bytes / 2**20:,.0f} MiB, are left out; --sums (sums=True) publishes them "
+        f"the {what}, {n_bytes / 2**20:,.0f} MiB, are left out; --sums (sums=True) publishes them "
         f"also where they are larger than {SUMS_LIMIT // 2**20} MiB"
     )
 
