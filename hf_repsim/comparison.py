@@ -107,7 +107,7 @@ def score(
         own = pair_columns(names)
         return [{"measure": measure.name, **own, **_row(measure, pair)} for measure in chosen]
 
-    rows = _side_by_side(rows_of, moments.pairs, moments.origin.device)
+    rows = side_by_side(rows_of, moments.pairs, moments.origin.device)
     options = {"total": len(moments.pairs), "unit": "pair", "disable": not progress}
     by_pair = list(tqdm(rows, "scoring", **options))
     table = [row for of_measure in zip(*by_pair, strict=True) for row in of_measure]
@@ -115,7 +115,7 @@ def score(
     return SimilarityResult(columns, dict(moments.provenance), moments)
 
 
-def _side_by_side(work: Callable, items: Sequence, device: torch.device) -> Iterator:
+def side_by_side(work: Callable, items: Sequence, device: torch.device) -> Iterator:
     """`work` of each item, in their order: on a processor by as many threads as torch may use.
 
     LAPACK gains little from a second thread within one matrix, and much from one matrix each.

@@ -104,6 +104,17 @@ class FrameSample:
         ordered.counts = [self.counts[i] for i in rank]
         return ordered
 
+    def only(self, keep: Tensor) -> FrameSample:
+        """The rows for which `keep`, (n,) bool, is true; this very sample where all are."""
+        if bool(keep.all()):
+            return self
+        some = FrameSample(self.widths)
+        some._chunks = [self.rows[keep]]
+        counts = [int(own.sum()) for own in keep.split(self.counts)]
+        kept = [(u, n) for u, n in zip(self.utterances, counts, strict=True) if n]
+        some.utterances, some.counts = [u for u, _ in kept], [n for _, n in kept]
+        return some
+
     def layer(self, name: str) -> Tensor:
         """Rows of one layer, (n, features), without a copy."""
         before = list(self.widths)[: list(self.widths).index(name)]

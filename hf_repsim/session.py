@@ -112,7 +112,7 @@ class Session:
     ) -> None:
         self.options = Options(**options)
         self.models, self.labels = list(models), labels
-        self.probe = _probe(probe)
+        self.probe = chosen_probe(probe)
         in_hand = any(getattr(model, "teacher", None) is not None for model in models)
         if in_hand or self.options.part == "decoder":
             self.probe = replace(self.probe, with_text=True)
@@ -290,7 +290,8 @@ def product_rounding(*, tf32: bool) -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32 = before
 
 
-def _probe(probe: Probe | str | None) -> Probe:
+def chosen_probe(probe: Probe | str | None) -> Probe:
+    """A probe from what users name: text is parsed, None is the package's own speech."""
     if probe is None:
         return Probe.embedded()
     return Probe.parse(probe) if isinstance(probe, str) else probe
