@@ -89,9 +89,11 @@ def find_labels(probe: Probe, asked: Sequence[str] | None = None) -> list[Labels
         ValueError: a column is not there, or holds nothing that can be a label.
     """
     features = probe.source.features
-    columns = {"speaker": probe.columns.speaker, "text": probe.columns.text}
-    for role, names in _SEGMENTS.items():
-        columns[role] = next((n for n in names if n in features and _keys(features[n])), None)
+    columns = {
+        role: next((n for n in names if n in features and _keys(features[n])), None)
+        for role, names in _SEGMENTS.items()
+    }
+    columns |= {"speaker": probe.columns.speaker, "text": probe.columns.text}
     known = {role: column for role, column in columns.items() if column is not None}
     if asked is None:
         asked = [role for role in columns if role in known]

@@ -97,7 +97,7 @@ class ProfileTable:
         if not np.isfinite(value):
             return "-"
         mark = _AS_GOOD * (layer in self.as_good(target)) or _BEST * (layer == self.best(target))
-        return f"{value:.2f} +-{(high - low) / 2:.2f} {mark}".rstrip()
+        return f"{value:.2f} +-{max(high - value, value - low):.2f} {mark}".rstrip()
 
 
 def profile_text(result: SimilarityResult) -> str:

@@ -23,14 +23,14 @@ PACKAGE = ROOT / "hf_repsim"
 STANDS = {
     0: "clock measures moments origin pair pairing products result sample schema table text_clock",
     1: """
-        ahead audio circumstances columns course ctc frames input_frames labels lineup location machine_paths
-        markdown memory models probe reading reproduce run savepoint source states storage stream
-        tiles
+        ahead audio circumstances columns course ctc frames input_frames labels lineup location
+        machine_paths markdown memory models probe reading reproduce run savepoint source states
+        storage stream tiles
     """,
     2: """
         alarm cells claims comparison contrast convergence differences earlier hearing indicators
-        jobs listening merging model_matrix plan profile_table profiling reduction rescoring run_statistics session several
-        summary training trajectory trajectory_runs verdict_table
+        jobs listening merging model_matrix plan profile_table profiling reduction rescoring
+        run_statistics session several summary training trajectory trajectory_runs verdict_table
     """,
     3: """
         app demo evaluation experiment hub matrix_plot plot profile_plot release report sheet space

@@ -18,7 +18,8 @@ from hf_repsim.pair import Undefined
 RIDGES = (1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # times the mean eigenvalue
 MOST_COMPONENTS = 128  # of a target: its leading principal components, which bound the cost
 FLOOR = 1e-10  # times the largest eigenvalue
-FOLDS, FEW_FOLDS = 10, 5  # FOLDS where each has two utterances
+FOLDS, FEW_FOLDS = 10, 5
+MANY, LEAST = 100, 20  # utterances: from MANY on FOLDS; of fewer than LEAST a fold says nothing
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,9 @@ def n_folds(n_utterances: int) -> int:
     Raises:
         Undefined: too few.
     """
-    if n_utterances < FEW_FOLDS:
-        raise Undefined(f"{n_utterances} utterances; to hold some out, {FEW_FOLDS} are needed")
-    return FOLDS if n_utterances >= 2 * FOLDS else FEW_FOLDS
+    if n_utterances < LEAST:
+        raise Undefined(f"{n_utterances} utterances; to hold some out, {LEAST} are needed")
+    return FOLDS if n_utterances >= MANY else FEW_FOLDS
 
 
 def _fits(x: Side, y: Side, test: int) -> list[tuple[Tensor, Tensor]]:

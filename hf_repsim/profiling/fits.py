@@ -111,7 +111,8 @@ def _numbers_of(question: Question, layer: str, best: HeldOut | None) -> dict[st
     if isinstance(found, str):
         return row | {"note": f"refused: {found}"}
     value, margin = interval(found.values)
-    row |= {"value": value, "low": value - margin, "high": value + margin, "note": question.note}
+    low, high = max(-1.0, value - margin), min(1.0, value + margin)
+    row |= {"value": value, "low": low, "high": high, "note": question.note}
     row |= {"rank_x": found.n_components, "rank_y": found.n_components}
     behind, margin = interval(np.subtract(best.values, found.values))
     return row | {"behind": behind, "as_good": bool(behind <= margin)}
