@@ -28,13 +28,14 @@ STANDS = {
         storage stream tiles
     """,
     2: """
-        alarm cells claims comparison contrast convergence differences earlier hearing indicators
-        jobs listening merging model_matrix plan profile_table profiling reduction rescoring
-        run_statistics session several summary training trajectory trajectory_runs verdict_table
+        alarm cells claims comparison contrast convergence differences earlier hearing
+        identification indicators jobs listening merging model_matrix plan profile_table profiling
+        reduction rescoring run_statistics session several summary training trajectory
+        trajectory_runs verdict_table
     """,
     3: """
-        app demo evaluation experiment hub matrix_plot plot profile_plot release report sheet space
-        trajectory_layers trajectory_panels trajectory_plot viewer
+        app demo evaluation experiment hub matrix_plot plot profile_plot release report selftest
+        sheet space trajectory_layers trajectory_panels trajectory_plot viewer
     """,
     4: "__main__ cli terminal",
 }

@@ -21,6 +21,7 @@ from hf_repsim.cli.profile import profile
 from hf_repsim.cli.push_model import push_model
 from hf_repsim.cli.report import report
 from hf_repsim.cli.results import contrast, merge, score
+from hf_repsim.cli.selftest import selftest
 from hf_repsim.cli.train import train
 from hf_repsim.cli.trajectory import trajectory
 from hf_repsim.terminal import Command, Group, errors, print_rows, quiet
@@ -55,6 +56,7 @@ main.add_command(merge)
 main.add_command(report)
 main.add_command(show)
 main.add_command(score)
+main.add_command(selftest)
 main.add_command(train)
 main.add_command(trajectory)
 main.add_command(push_model)
