@@ -27,6 +27,7 @@ _HOME = {
     "load_from_hub": "hub",
     "load_model": "states",
     "matrix": "several",
+    "profile": "profiling",
     "push_model": "release.push",
     "score": "comparison",
     "train": "training",

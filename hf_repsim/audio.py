@@ -33,6 +33,7 @@ class Utterance:
     speaker: str | None = None
     text: str | None = None
     with_text: bool = False  # whether the text is part of what is heard
+    labels: Mapping[str, object] = field(default_factory=dict)  # column -> cell, as it is stored
 
     @property
     def seconds(self) -> float:

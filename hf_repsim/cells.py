@@ -22,6 +22,16 @@ def is_matrix(result: SimilarityResult) -> bool:
     return all(isinstance(label, str) for labels in columns for label in labels)
 
 
+def is_profile(result: SimilarityResult) -> bool:
+    """Whether the layers of one model were held against its input, itself, and labels."""
+    return all(name in result.columns for name in ("low", "high", "as_good"))
+
+
+def side_name(result: SimilarityResult, side: str) -> str:
+    """What a side of a table is called: its model, or the targets of a profile."""
+    return "targets" if side == "y" and is_profile(result) else result.model_name(side)
+
+
 def is_one_model(result: SimilarityResult) -> bool:
     """Whether the layers of one model were compared among themselves."""
     models = result.provenance.get("models")

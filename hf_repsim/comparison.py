@@ -114,7 +114,7 @@ def score(
         own = pair_columns(names)
         return [{"measure": measure.name, **own, **_row(measure, pair)} for measure in chosen]
 
-    rows = _side_by_side(rows_of, moments.pairs, moments.origin.device)
+    rows = side_by_side(rows_of, moments.pairs, moments.origin.device)
     options = {"total": len(moments.pairs), "unit": "pair", "disable": not progress}
     by_pair = list(tqdm(rows, "scoring", **options))
     table = [row for of_measure in zip(*by_pair, strict=True) for row in of_measure]
@@ -123,12 +123,12 @@ def score(
     if spectra:
         met = sorted({layer for pair in moments.frames.pairs for layer in pair})
         layers = [scoring.layer(i) for i in met]
-        found = _side_by_side(spectrum_of, layers, moments.origin.device)
+        found = side_by_side(spectrum_of, layers, moments.origin.device)
         provenance[SPECTRA] = named_spectra(moments, dict(zip(met, found, strict=True)))
     return SimilarityResult(columns, provenance, moments)
 
 
-def _side_by_side(work: Callable, items: Sequence, device: torch.device) -> Iterator:
+def side_by_side(work: Callable, items: Sequence, device: torch.device) -> Iterator:
     """`work` of each item, in their order: on a processor by as many threads as torch may use.
 
     LAPACK gains little from a second thread within one matrix, and much from one matrix each.

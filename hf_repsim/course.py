@@ -18,7 +18,7 @@ from hf_repsim.models.layers import Layer, select_layers
 from hf_repsim.run import Run, RunCheckpoint
 from hf_repsim.storage import PARTS
 
-INPUT, LOGITS = "input", "logits"
+LOGITS = "logits"
 
 Meeting = tuple[int, int | None]  # step of x, step of y; None: the layers of x among themselves
 

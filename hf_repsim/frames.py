@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from hf_repsim.clock import FrameClock, covered_cells, pool, slowest_clock
+from hf_repsim.input_frames import LogMelFrames
 from hf_repsim.probe import AudioBatch, Heard, Probe
 from hf_repsim.states import SpeechModel, extract, too_short
 
@@ -179,35 +180,20 @@ class InputChunk:
 
 
 def log_mel_chunks(audio: Iterable[AudioBatch], store: FrameStore) -> list[InputChunk]:
-    """Log-mel frames of what a store was heard from, on its clock; they owe nothing to a model.
-
-    80 bins every 10 ms, each with mean 0 and variance 1 over the utterance, averaged into cells.
-    """
-    from hf_repsim.ctc import LogMel
-    from hf_repsim.ctc.log_mel import HOP, RATE, WINDOW
-
-    ears = LogMel()
-    clock = FrameClock.waveform(RATE).then(kernel=WINDOW, stride=HOP)
+    """Log-mel frames of what a store was heard from, averaged into the cells of its clock."""
+    ears = LogMelFrames()
     heard = (utterance for batch in audio for utterance in batch.utterances)
     chunks = []
     for chunk in store.chunks:
         index, frames, counts, start = [], [torch.empty(0, ears.n_bins)], [], 0
         for name, cells in zip(chunk.utterances, chunk.cells, strict=True):
-            utterance = next(utterance for utterance in heard if utterance.id == name)
-            (waveform,) = AudioBatch((utterance,)).waveforms(RATE)
-            covered = covered_cells(clock, clock.n_frames(len(waveform)), store.grid)
+            mel = ears.of(next(utterance for utterance in heard if utterance.id == name))
+            covered = covered_cells(ears.clock, len(mel), store.grid)
             common = range(max(cells.start, covered.start), min(cells.stop, covered.stop))
             index += range(start + common.start - cells.start, start + common.stop - cells.start)
             counts.append(len(common))
             if common:
-                (mel,), _ = ears(_unit_variance(waveform)[None])
-                frames.append(pool(mel, clock, grid=store.grid, cells=common))
+                frames.append(pool(mel, ears.clock, grid=store.grid, cells=common))
             start += len(cells)
         chunks.append(InputChunk(torch.tensor(index, dtype=torch.long), torch.cat(frames), counts))
     return chunks
-
-
-def _unit_variance(waveform: np.ndarray) -> Tensor:
-    """As recognisers hear it: the floor of the log-mel frames is one for a variance of 1."""
-    samples = torch.from_numpy(waveform)
-    return (samples - samples.mean()) / (samples.var(correction=0) + 1e-7).sqrt()

@@ -108,13 +108,13 @@ def listen(
         share = _Share(hearing, accelerator, alarm=alarm, savepoint=savepoint, origin=origin)
         share.resume()
         shown = progress and alarm.rank == 0
-        with _bar(probe, alarm, shown=shown) as share.show, _deferred_interrupt(alarm.stop):
+        with bar(probe, alarm, shown=shown) as share.show, deferred_interrupt(alarm.stop):
             moments = share.hear(probe, seconds)
             alarm.meet(share.show)
         return moments, share.add_up(moments)
 
 
-class _Stopped(Exception):
+class Stopped(Exception):
     """Ends the stream of frames behind a whole batch."""
 
 
@@ -169,11 +169,11 @@ class _Share:
             if self._moments is None and self._origin is not None:
                 self._moments = hearing.about(self._origin)
             if self._moments is None:
-                with suppress(_Stopped):
+                with suppress(Stopped):
                     for heed in hearing.first(heeds):
                         pilot.append(heed)
                 self._moments = hearing.about(self._mean(pilot))
-            with suppress(_Stopped):
+            with suppress(Stopped):
                 for heed in chain(_emptied(pilot), heeds):
                     hearing.add(heed, self._moments)
             self._keep(at_the_end=True)
@@ -183,7 +183,7 @@ class _Share:
     def add_up(self, moments: Moments) -> bool:
         """Make sums and account those of all ranks; whether any was stopped."""
         add_over_ranks(moments, self._accelerator, sampled=MOST_UTTERANCES)
-        stopped = _over_ranks(self._hearing, stopped=self._alarm.stopped)
+        stopped = over_ranks(self._hearing, stopped=self._alarm.stopped)
         self._hearing.heard.require_some()
         self._hearing.require_frames(moments.n_frames)
         return stopped
@@ -196,7 +196,7 @@ class _Share:
         if self._moments is not None:  # by now the pilot's frames are in it
             self._keep()
         if self._alarm.stopped:
-            raise _Stopped
+            raise Stopped
 
     def _keep(self, *, at_the_end: bool = False) -> None:
         if self._savepoint is not None:
@@ -215,7 +215,7 @@ class _Share:
             everywhere(distributed.all_reduce, total, self._accelerator)
             everywhere(partial(distributed.broadcast, src=0), total, self._accelerator)
         if not total[-1]:
-            _over_ranks(hearing, stopped=self._alarm.stopped)
+            over_ranks(hearing, stopped=self._alarm.stopped)
             hearing.heard.require_some()
             hearing.require_frames(0)
         return total[:-1] / total[-1]
@@ -239,7 +239,7 @@ def _emptied(heeds: list[Heed]) -> Iterator[Heed]:
         yield heeds.pop(0)
 
 
-def _over_ranks(hearing: Hearing, *, stopped: bool) -> bool:
+def over_ranks(hearing: Hearing, *, stopped: bool) -> bool:
     """Make the account that of all ranks; whether any was stopped."""
     accounts = gather_object([(hearing.heard, hearing.too_short, stopped)])
     hearing.heard = sum((heard for heard, _, _ in accounts), Heard())
@@ -248,7 +248,7 @@ def _over_ranks(hearing: Hearing, *, stopped: bool) -> bool:
 
 
 @contextmanager
-def _bar(probe: Probe, alarm: Alarm, *, shown: bool) -> Iterator[Callable[[], None]]:
+def bar(probe: Probe, alarm: Alarm, *, shown: bool) -> Iterator[Callable[[], None]]:
     """One bar for all ranks."""
     if not shown:
         yield lambda: None
@@ -267,7 +267,7 @@ def _bar(probe: Probe, alarm: Alarm, *, shown: bool) -> Iterator[Callable[[], No
 
 
 @contextmanager
-def _deferred_interrupt(stop: Callable[[], None]) -> Iterator[None]:
+def deferred_interrupt(stop: Callable[[], None]) -> Iterator[None]:
     """Have Ctrl-C stop the pass once the sums are whole; a second one is not held back."""
     if threading.current_thread() is not threading.main_thread():
         yield

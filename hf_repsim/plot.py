@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hf_repsim.cells import is_matrix
+from hf_repsim.cells import is_matrix, side_name
 from hf_repsim.measures import measure_label
 from hf_repsim.result import SimilarityResult
 from hf_repsim.table import NULL, null_span, shortened
@@ -218,7 +218,7 @@ def _name_axes(result: SimilarityResult, sheet: Sheet, i: int, *, axes: Axes, si
         labels = map(_layer, names) if outer else [""] * len(names)
         axis.set_ticks(range(len(names)), labels, fontsize=size)
         if outer:
-            axis.set_label_text(cut(result.model_name(side), _LABEL, length), fontsize=_LABEL)
+            axis.set_label_text(cut(side_name(result, side), _LABEL, length), fontsize=_LABEL)
     axes.tick_params(length=1.5, width=0.5, pad=1.5)
     axes.tick_params(axis="x", rotation=90)
 

@@ -42,6 +42,7 @@ class Probe:
       in an `id_column` that was named, a second "name" is an error.
     - With text: transcripts are part of what is heard, and of its fingerprint; decoders are made to
       say them. The column is found by its name (text, transcription, sentence, ...) or named.
+    - With label columns: utterances carry these cells, for `labels` to read.
     - Bad audio (undecodable, empty, NaN or Inf) is skipped and recorded, or raised: `on_bad`.
     """
 
@@ -57,6 +58,7 @@ class Probe:
     max_seconds: float | None = field(default=None, kw_only=True)
     on_bad: str = field(default="skip", kw_only=True)
     with_text: bool = field(default=False, kw_only=True)
+    label_columns: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         if self.on_bad not in ("skip", "raise"):
@@ -157,7 +159,8 @@ class Probe:
                 ) from error
             return str(error)
         told = read_text(row, columns.speaker), read_text(row, columns.text)
-        return Utterance(name, samples, rate, *told, with_text=self.with_text)
+        labels = {column: row[column].as_py() for column in self.label_columns}
+        return Utterance(name, samples, rate, *told, with_text=self.with_text, labels=labels)
 
     def provenance(self) -> dict[str, object]:
         """What was asked for and found, JSON-able and without machine paths."""

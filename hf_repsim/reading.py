@@ -114,7 +114,8 @@ class Reading:
 
     @property
     def _columns(self) -> set[str]:
-        return {getattr(self._probe.columns, f.name) for f in fields(Columns)} - {None}
+        known = {getattr(self._probe.columns, f.name) for f in fields(Columns)} - {None}
+        return known | set(self._probe.label_columns)
 
 
 def check_share(rank: int, world_size: int) -> None:

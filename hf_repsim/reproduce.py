@@ -61,6 +61,10 @@ def _words(told: Mapping[str, Any], measures: Sequence[str]) -> list[str]:
     was_in_python = probe.get("kind") == "in hand" or not isinstance(pairs, str | None)
     if was_in_python or not names or not all(names):
         return []
+    if "ends" in told:
+        words = ["profile", names[0], *_probe(probe), *_many("against", told.get("against"))]
+        words += _many("layer", told.get("layers")) + _one("rows", told.get("rows"))
+        return words
     if "run" in told:
         words = ["trajectory", sides[0]["name"], *_probe(probe)]
         words += _many("against", told.get("against"))

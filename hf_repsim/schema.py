@@ -39,6 +39,9 @@ COLUMN_MEANINGS: dict[str, str] = {
     "note": "empty, or why the value was flagged or refused",
     "low": "lower end of an interval for the value",
     "high": "upper end of an interval for the value",
+    "behind": "how far the value is below that of the best layer for this target, on average over "
+    "the utterances held out",
+    "as_good": "whether that difference has a 95 % interval that holds 0",
     "model_x": "label of the model of layer_x, where several models were compared at once",
     "model_y": "label of the model of layer_y",
     "run": "label of the training run",

@@ -120,7 +120,7 @@ class Session:
     ) -> None:
         self.options = Options(**options)
         self.models, self.labels = list(models), labels
-        self.probe = _probe(probe)
+        self.probe = chosen_probe(probe)
         in_hand = any(getattr(model, "teacher", None) is not None for model in models)
         if in_hand or self.options.part == "decoder":
             self.probe = replace(self.probe, with_text=True)
@@ -212,8 +212,7 @@ class Session:
         return plan, earlier
 
     def _checked_earlier(self) -> Earlier | None:
-        o = self.options
-        if o.about is None:
+        if (o := self.options).about is None:
             return None
         earlier = o.about() if callable(o.about) else Earlier.of(o.about)
         how = {"precision": self.precision, "frames_per_utterance": o.frames_per_utterance}
@@ -294,7 +293,8 @@ class Session:
         }
 
 
-def _probe(probe: Probe | str | None) -> Probe:
+def chosen_probe(probe: Probe | str | None) -> Probe:
+    """A probe from what users name: text is parsed, None is the package's own speech."""
     if probe is None:
         return Probe.embedded()
     return Probe.parse(probe) if isinstance(probe, str) else probe

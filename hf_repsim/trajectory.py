@@ -22,7 +22,6 @@ from hf_repsim.alarm import together as as_one
 from hf_repsim.circumstances import now, versions
 from hf_repsim.comparison import choose_measures, score
 from hf_repsim.course import (
-    INPUT,
     REFERENCES,
     Course,
     Meeting,
@@ -31,6 +30,7 @@ from hf_repsim.course import (
     plan_course,
 )
 from hf_repsim.frames import Audio, FrameStore, InputChunk, hear, log_mel_chunks
+from hf_repsim.input_frames import INPUT
 from hf_repsim.listening import processes, refuse_lone_processes
 from hf_repsim.measures import MEASURES
 from hf_repsim.memory import sums_device

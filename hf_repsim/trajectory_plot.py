@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hf_repsim import trajectory_panels as panels
+from hf_repsim.cells import is_matrix, is_profile, is_trajectory
 from hf_repsim.claims import Verdict
 from hf_repsim.convergence import CONVERGED, run_convergence
 from hf_repsim.indicators import RATES, indicators
 from hf_repsim.matrix_plot import MATRIX_FIGURES
 from hf_repsim.plot import FIGURES
+from hf_repsim.profile_plot import PROFILE_FIGURES
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sheet import Sheet
 from hf_repsim.trajectory_layers import adjacent, ends, steps, variants
@@ -174,14 +176,14 @@ TRAJECTORY_FIGURES: dict[str, Callable[[SimilarityResult, str | None], Figure]] 
 def draw(result: SimilarityResult, kind: str, measure: str | Sequence[str] | None = None) -> Figure:
     """Any figure by its kind: of ``FIGURES``, or one of those that show one measure.
 
-    These are the ``TRAJECTORY_FIGURES`` and the ``MATRIX_FIGURES``.
+    These are the ``TRAJECTORY_FIGURES``, the ``MATRIX_FIGURES`` and the ``PROFILE_FIGURES``.
 
     Raises ValueError for an unknown kind, for several measures where one is shown, and as the
     figure itself.
     """
     if kind in FIGURES:
         return FIGURES[kind](result, measure)
-    of_one_measure = TRAJECTORY_FIGURES | MATRIX_FIGURES
+    of_one_measure = TRAJECTORY_FIGURES | MATRIX_FIGURES | PROFILE_FIGURES
     if kind not in of_one_measure:
         known = ", ".join((*FIGURES, *of_one_measure))
         raise ValueError(f"unknown figure {kind!r}; known: {known}")
@@ -189,6 +191,15 @@ def draw(result: SimilarityResult, kind: str, measure: str | Sequence[str] | Non
     if len(names) > 1:
         raise ValueError(f"{kind} shows one measure at a time, and {len(names)} were named")
     return of_one_measure[kind](result, names[0] if names else None)
+
+
+def own_figures(result: SimilarityResult) -> dict[str, Callable[..., Figure]]:
+    """The figures for results of its kind, by their kinds; none of a plain comparison."""
+    if is_trajectory(result):
+        return TRAJECTORY_FIGURES
+    if is_matrix(result):
+        return MATRIX_FIGURES
+    return PROFILE_FIGURES if is_profile(result) else {}
 
 
 def _corrected(run: TrainedRun, measure: str) -> np.ndarray:

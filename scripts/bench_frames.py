@@ -77,6 +77,7 @@ def accumulation(setting: Setting) -> dict:
 
 # ---- scoring
 
+OF_SUMS = [name for name, measure in MEASURES.items() if not measure.by_sample]
 CCA = tuple(name for name in MEASURES if name.endswith("cca"))
 BASELINE, AN_HOUR = "whiten once, svdvals per pair", "two forward passes over an hour"
 GROUPS = {  # rows over the forward passes of an hour: measures, and the share aimed at
@@ -104,8 +105,11 @@ def scoring(setting: Setting) -> dict:
     moments, own, cross = _scored(setting)
     hour = hour_of_forward(setting)
     jobs = {BASELINE: lambda: whiten_once_and_svdvals(own, cross)}
-    jobs |= {name: lambda name=name: score(moments, [name]) for name in MEASURES}
-    jobs |= {name: lambda names=names: score(moments, names) for name, (names, _) in GROUPS.items()}
+    jobs |= {name: lambda name=name: score(moments, [name], spectra=False) for name in OF_SUMS}
+    jobs |= {
+        name: lambda names=names: score(moments, names, spectra=False)
+        for name, (names, _) in GROUPS.items()
+    }
     timings = side_by_side(jobs, sizes.score_repeats, warm_up=lambda: score(moments, ["r2_cca"]))
     timings.add(AN_HOUR, lambda _: hour)
     rows = []

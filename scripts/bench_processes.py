@@ -24,6 +24,7 @@ from hf_repsim.comparison import accumulate, score
 from hf_repsim.measures import MEASURES
 
 _SENT = ("all_reduce", "all_gather", "all_gather_into_tensor", "broadcast", "reduce")
+OF_SUMS = [name for name, measure in MEASURES.items() if not measure.by_sample]
 _TELLS = "measured.json", "values.npz"
 
 
@@ -47,7 +48,7 @@ def processes(setting: Setting) -> dict:
                 "speed-up": alone["seconds"] / told["seconds"],
             }
             if n > 1:
-                row["distance"] = max(_distance(found[m], values[m]) for m in MEASURES)
+                row["distance"] = max(_distance(found[m], values[m]) for m in OF_SUMS)
             rows.append(row)
     notes = [
         "speed-up: over one process. distance: greatest of any measure and pair of one depth.",
@@ -120,10 +121,10 @@ def _be_one(kind: str, precision: str, home: Path, *given: str) -> None:
         return
     # every measure of all pairs would take longer than hearing did
     moments.pairs = list(zip(moments.layers_x, moments.layers_y, strict=True))
-    scored = score(moments, list(MEASURES))
+    scored = score(moments, OF_SUMS)
     told = {"seconds": took, "utterances": moments.n_utterances, "sent_mb": sum(sent) / 2**20}
     (home / _TELLS[0]).write_text(json.dumps(told))
-    np.savez(home / _TELLS[1], **{m: scored.matrix(m) for m in MEASURES})
+    np.savez(home / _TELLS[1], **{m: scored.matrix(m) for m in OF_SUMS})
 
 
 if __name__ == "__main__":

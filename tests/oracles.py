@@ -157,3 +157,29 @@ def regression_r2(x, y):
 
 def flat_pearson(x, y):
     return abs(np.corrcoef(x.ravel(), y.ravel())[0, 1])
+
+
+def heldout_cca(x, y, folds, ridges):
+    """Per fold, the mean test correlation by ridge CCA; the next fold picks the ridge."""
+    n = folds.max() + 1
+    return np.array([_held_out(x, y, folds, ridges, t, (t + 1) % n) for t in range(n)])
+
+
+def _held_out(x, y, folds, ridges, test, dev):
+    train = (folds != test) & (folds != dev)
+    scores = []
+    for ridge in ridges:
+        sides = []
+        for z in (x[train], y[train]):
+            cov = np.cov(z.T, bias=True)
+            cov = cov + ridge * np.trace(cov) / len(cov) * np.eye(len(cov))
+            sides.append(np.linalg.inv(scipy.linalg.sqrtm(cov).real))
+        cross = centred(x[train]).T @ centred(y[train])
+        left, _, right = np.linalg.svd(sides[0] @ cross @ sides[1], full_matrices=False)
+        a, b = sides[0] @ left, sides[1] @ right.T
+        at = [
+            np.mean([np.corrcoef(x[f] @ i, y[f] @ j)[0, 1] for i, j in zip(a.T, b.T, strict=True)])
+            for f in (folds == dev, folds == test)
+        ]
+        scores.append(at)
+    return max(scores, key=lambda both: both[0])[1]

@@ -230,10 +230,10 @@ def test_the_handler_of_interruptions_is_put_back(hearing):
 
 
 def test_a_second_interruption_is_not_held_back():
-    from hf_repsim.listening import _deferred_interrupt
+    from hf_repsim.listening import deferred_interrupt
 
     calls = []
-    with pytest.raises(KeyboardInterrupt), _deferred_interrupt(lambda: calls.append("stop")):
+    with pytest.raises(KeyboardInterrupt), deferred_interrupt(lambda: calls.append("stop")):
         os.kill(os.getpid(), signal.SIGINT)
         assert calls == ["stop"]
         os.kill(os.getpid(), signal.SIGINT)

@@ -17,9 +17,11 @@ from hf_repsim.cli.compare import compare
 from hf_repsim.cli.hub import list_results, push, show
 from hf_repsim.cli.matrix import matrix
 from hf_repsim.cli.options import loading, speaking
+from hf_repsim.cli.profile import profile
 from hf_repsim.cli.push_model import push_model
 from hf_repsim.cli.report import report
 from hf_repsim.cli.results import contrast, merge, score
+from hf_repsim.cli.selftest import selftest
 from hf_repsim.cli.train import train
 from hf_repsim.cli.trajectory import trajectory
 from hf_repsim.terminal import Command, Group, errors, print_rows, quiet
@@ -46,6 +48,7 @@ def main() -> None:
 
 main.add_command(compare)
 main.add_command(matrix)
+main.add_command(profile)
 main.add_command(list_results)
 main.add_command(push)
 main.add_command(contrast)
@@ -53,6 +56,7 @@ main.add_command(merge)
 main.add_command(report)
 main.add_command(show)
 main.add_command(score)
+main.add_command(selftest)
 main.add_command(train)
 main.add_command(trajectory)
 main.add_command(push_model)
@@ -130,8 +134,9 @@ def measures(as_json: bool) -> None:
 @main.command(cls=Command, example="hf-repsim plot result --measure svcca -o svcca.pdf")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--kind", default="heatmap", show_default=True,
-              help="heatmap or profile; of several models also models or map; of a trajectory also "
-              "change, convergence, steps, adjacent, ends, variants or error.")  # fmt: skip
+              help="heatmap or profile; of several models also models or map; of what profile made "
+              "also targets; of a trajectory also change, convergence, steps, adjacent, ends, "
+              "variants or error.")  # fmt: skip
 @click.option("--measure", "measures", multiple=True, metavar="NAME", help="May be repeated.")
 @click.option("-o", "--output", type=click.Path(path_type=Path),
               help="PNG, PDF or SVG file.  [default: FOLDER/KIND.png]")  # fmt: skip

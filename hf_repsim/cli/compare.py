@@ -32,6 +32,19 @@ _SHOWN_SKIPS = 5
 _PASSED = ("frames_per_utterance", "sample_frames", "precision", "batch_seconds", "memory",
            "resume", "trust_remote_code", "allow_pickle")  # fmt: skip
 
+running = together(
+    option("--precision", type=click.Choice(["fp32", "bf16", "fp16", "fp64"]),
+             help="Of the forward passes.  [default: as of accelerate, else fp32]"),
+    option("--batch-seconds", type=click.FloatRange(0, min_open=True),
+             help="Audio heard together; no number depends on it.  [default: what fits]"),
+    option("--memory", type=click.FloatRange(0, min_open=True), metavar="GB",
+             help="What may be used.  [default: what is free]"),
+)  # fmt: skip
+saving = together(
+    option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the result."),
+    option("--overwrite", is_flag=True, help="Replace what that folder holds."),
+    option("--json", "as_json", is_flag=True, help="Print rows as JSON instead of tables."),
+)
 hearing = together(
     option("--frames-per-utterance", type=click.IntRange(1), metavar="N",
              help="Sum N evenly spaced frames of each utterance: faster, and an estimate of what "
@@ -42,19 +55,11 @@ hearing = together(
     option("--about", metavar="WHERE",
              help="Take the sums about the origin of this result of the same models and layers, so "
              "that `hf-repsim merge` adds both in every measure."),
-    option("--precision", type=click.Choice(["fp32", "bf16", "fp16", "fp64"]),
-             help="Of the forward passes.  [default: as of accelerate, else fp32]"),
-    option("--batch-seconds", type=click.FloatRange(0, min_open=True),
-             help="Audio heard together; no number depends on it.  [default: what fits]"),
-    option("--memory", type=click.FloatRange(0, min_open=True), metavar="GB",
-             help="What may be used.  [default: what is free]"),
-    option("-o", "--output", type=click.Path(path_type=Path),
-             help="Folder for the result; what is heard is kept there meanwhile."),
-    option("--overwrite", is_flag=True, help="Replace what that folder holds."),
+    running,
+    saving,
     option("--resume", is_flag=True, help="Go on where a run into that folder was killed."),
     option("--no-sums", is_flag=True,
              help="Leave sums and frames out of the folder: the table only."),
-    option("--json", "as_json", is_flag=True, help="Print rows as JSON instead of tables."),
     loading,
 )  # fmt: skip
 
@@ -186,12 +191,7 @@ def _report(
         print_rows(result.rows(), as_json=True)
     else:
         click.echo(told(result))
-    skipped = {skip["id"]: skip["reason"] for skip in result.provenance["probe"]["skipped"]}
-    skipped |= result.provenance["too_short"]
-    for utterance, reason in list(skipped.items())[:_SHOWN_SKIPS]:
-        click.echo(f"left out: utterance {utterance!r}: {reason}", err=True)
-    if len(skipped) > _SHOWN_SKIPS:
-        click.echo(f"left out: {len(skipped)} in all; the result's provenance has them", err=True)
+    tell_skipped(result)
     if not _any_value(result):
         click.echo("Error: no measure has a value for any pair of layers; see the notes", err=True)
     if output is not None:
@@ -206,20 +206,30 @@ def _report(
         if not result.provenance["interrupted"]:
             _forget(output)
         click.echo(f"saved: {folder}", err=True)
-        _draw(result, folder)
+        draw_beside(result, folder)
 
 
-def _draw(result: SimilarityResult, folder: Path) -> None:
-    """The figures of several models, beside their table."""
-    from hf_repsim.cells import is_matrix
+def tell_skipped(result: SimilarityResult) -> None:
+    """Which utterances were left out, and why, on stderr: the first few, and how many."""
+    skipped = {skip["id"]: skip["reason"] for skip in result.provenance["probe"]["skipped"]}
+    skipped |= result.provenance["too_short"]
+    for utterance, reason in list(skipped.items())[:_SHOWN_SKIPS]:
+        click.echo(f"left out: utterance {utterance!r}: {reason}", err=True)
+    if len(skipped) > _SHOWN_SKIPS:
+        click.echo(f"left out: {len(skipped)} in all; the result's provenance has them", err=True)
 
-    if not is_matrix(result):
+
+def draw_beside(result: SimilarityResult, folder: Path) -> None:
+    """The figures of its kind, beside the table; none of a plain comparison."""
+    from hf_repsim.cells import is_matrix, is_profile
+
+    if not is_matrix(result) and not is_profile(result):
         return
     try:
-        from hf_repsim.matrix_plot import MATRIX_FIGURES
         from hf_repsim.plot import save_figure
+        from hf_repsim.trajectory_plot import own_figures
 
-        for kind, draw in MATRIX_FIGURES.items():
+        for kind, draw in own_figures(result).items():
             click.echo(
                 f"drawn: {save_figure(draw(result, None), folder / f'{kind}.png')}", err=True
             )

@@ -74,7 +74,7 @@ def chosen_probe(options: dict[str, Any]) -> Any:
 
     chosen = ("max_utterances", "max_seconds", "audio_column", "id_column", "on_bad")
     limits = {name: options[name] for name in chosen}
-    limits |= {"text_column": options.get("text_column")}
+    limits |= {name: options.get(name) for name in ("text_column", "speaker_column")}
     text = options["probe_text"]
     return Probe.embedded(**limits) if text is None else Probe.parse(text, **limits)
 

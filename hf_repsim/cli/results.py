@@ -164,11 +164,15 @@ def _report(result: SimilarityResult, output: Path | None, *, options: dict[str,
 
 def told(result: SimilarityResult) -> str:
     """The tables; of several models that of them; of a trajectory, which has many, its sum."""
-    from hf_repsim.cells import is_matrix, is_trajectory
+    from hf_repsim.cells import is_matrix, is_profile, is_trajectory
     from hf_repsim.summary import summarise
 
     if is_matrix(result):
         from hf_repsim.model_matrix import matrix_text
 
         return matrix_text(result)
+    if is_profile(result):
+        from hf_repsim.profile_table import profile_text
+
+        return profile_text(result)
     return "\n".join(summarise(result)) if is_trajectory(result) else result.table()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from hf_repsim.cells import has_one_value_a_cell, is_matrix, is_trajectory
+from hf_repsim.cells import has_one_value_a_cell, is_profile, is_trajectory
 from hf_repsim.machine_paths import without_machine_paths, without_paths
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sample_file import SAMPLE, read_sample, save_sample
@@ -210,18 +210,13 @@ def _left_out(what: str, n_bytes: int) -> str:
 
 
 def _figures(result: SimilarityResult) -> Iterator[tuple[str, Figure]]:
-    """A heatmap per measure that has values; of a trajectory what fits it, by its first measure."""
-    if is_trajectory(result):
-        from hf_repsim.trajectory_plot import TRAJECTORY_FIGURES
+    """The figures of its kind, by the first measure, and of a comparison a heatmap per measure."""
+    from hf_repsim.trajectory_plot import own_figures
 
-        for kind, draw in TRAJECTORY_FIGURES.items():
-            try:
-                yield kind, draw(result, None)
-            except ValueError:  # a figure says so of a trajectory that it does not fit
-                continue
-    elif has_one_value_a_cell(result):
-        if is_matrix(result):
-            yield from _figures_of_models(result)
+    for kind, draw in own_figures(result).items():
+        with suppress(ValueError):  # a figure says so of a result that it does not fit
+            yield kind, draw(result, None)
+    if not is_trajectory(result) and not is_profile(result) and has_one_value_a_cell(result):
         from hf_repsim.plot import heatmap
 
         for i, measure in enumerate(result.measures):
@@ -229,14 +224,6 @@ def _figures(result: SimilarityResult) -> Iterator[tuple[str, Figure]]:
                 continue
             name = measure if _SAFE_NAME.fullmatch(measure) else f"measure-{i + 1}"
             yield name, heatmap(result, measure)
-
-
-def _figures_of_models(result: SimilarityResult) -> Iterator[tuple[str, Figure]]:
-    from hf_repsim.matrix_plot import MATRIX_FIGURES
-
-    for kind, draw in MATRIX_FIGURES.items():
-        with suppress(ValueError):  # a pair of models has no value
-            yield kind, draw(result, None)
 
 
 def _check_drawing(result: SimilarityResult) -> None:

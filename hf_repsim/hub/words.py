@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from hf_repsim import __version__
-from hf_repsim.cells import is_trajectory
+from hf_repsim.cells import is_profile, is_trajectory
 from hf_repsim.hub.artifact import PAGE, RESULTS
 from hf_repsim.hub.card import Entry
 from hf_repsim.markdown import code, plain, table
@@ -72,6 +72,8 @@ def card_text(
 
 def _heading(result: SimilarityResult) -> str:
     names = " and ".join(map(code, result.model_names()))
+    if is_profile(result):
+        return f"What the layers of {names} know"
     return f"{'Layers over training' if is_trajectory(result) else 'Layer similarities'} of {names}"
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hf_repsim.cells import is_trajectory
+from hf_repsim.cells import is_profile, is_trajectory, side_name
 from hf_repsim.measures import MEASURES, measure_label
 from hf_repsim.report.explorer import lost_runs
 from hf_repsim.report.parts import parts_of
@@ -75,7 +75,7 @@ def plain_table(result: SimilarityResult) -> str:
     )
     said = (
         f"{measure_label(measure)}; rows: layers of {result.model_name('x')}, the first at the "
-        f"bottom; columns: layers of {result.model_name('y')}"
+        f"bottom; columns: {'' if is_profile(result) else 'layers of '}{side_name(result, 'y')}"
     )
     return (
         f'<p>{text(said)}</p>\n<div class="wide"><table class="matrix"><thead><tr><td></td>{head}'

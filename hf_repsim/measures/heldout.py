@@ -1,0 +1,160 @@
+"""Canonical correlations on utterances that had no part in the fit, with a ridge chosen on others.
+
+On the rows that they were fitted to, correlations are high by construction where features are many.
+Here directions are fitted to some utterances, the ridge is chosen on others, and what counts is the
+correlation on a third part. Of unrelated rows that is 0 on average, however few they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from hf_repsim.pair import Undefined
+
+RIDGES = (1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # times the mean eigenvalue
+MOST_COMPONENTS = 128  # of a target: its leading principal components, which bound the cost
+FLOOR = 1e-10  # times the largest eigenvalue
+FOLDS, FEW_FOLDS = 10, 5
+MANY, LEAST = 100, 20  # utterances: from MANY on FOLDS; of fewer than LEAST a fold says nothing
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What is found on the utterances of each fold, by a fit to most of the others."""
+
+    values: tuple[float, ...]  # per fold, the mean over the pairs of canonical directions
+    ridges: tuple[float, ...]  # per fold, times the mean eigenvalue
+    n_components: int  # pairs of canonical directions, at least, of all folds
+
+    @property
+    def value(self) -> float:
+        """Mean over folds, in [-1, 1]: 0 by chance."""
+        return sum(self.values) / len(self.values)
+
+
+class Side:
+    """Rows of a layer or of a target, in folds; what is fitted to it alone is fitted once.
+
+    Args:
+        rows: (n, features), of any dtype; computed with in float64.
+        folds: (n,) int64, the fold of each row; all rows of an utterance are of one.
+        most: leading principal components that are used; None: all.
+    """
+
+    def __init__(self, rows: Tensor, folds: Tensor, *, most: int | None = None) -> None:
+        rows = rows.double()
+        self.rows, self.folds, self.most = rows - rows.mean(0), folds, most
+
+    @cached_property
+    def n_folds(self) -> int:
+        """Folds, numbered from 0."""
+        return int(self.folds.max()) + 1
+
+    @cached_property
+    def members(self) -> list[Tensor]:
+        """Of each fold, the indices of its rows."""
+        return [torch.nonzero(self.folds == fold)[:, 0] for fold in range(self.n_folds)]
+
+    @cached_property
+    def sums(self) -> list[tuple[int, Tensor, Tensor]]:
+        """Of each fold: rows, their sum (features,), and the sum of their squares."""
+        parts = (self.rows[members] for members in self.members)
+        return [(len(part), part.sum(0), part.T @ part) for part in parts]
+
+    def fitted(self, test: int) -> tuple[Tensor, Tensor]:
+        """Eigenvalues, the largest first, and eigenvectors of the scatter a fit for `test` sees."""
+        if test not in self._fitted:
+            n, total, squares = _added([self.sums[fold] for fold in _trained(test, self.n_folds)])
+            values, vectors = torch.linalg.eigh(squares - torch.outer(total, total) / n)
+            values, vectors = values.flip(0), vectors.flip(1)
+            # features of which the others are sums have no direction of their own
+            n_kept = int((values > FLOOR * values[0]).sum())
+            n_kept = min(n_kept, self.most or n_kept)
+            self._fitted[test] = values[:n_kept], vectors[:, :n_kept]
+        return self._fitted[test]
+
+    @cached_property
+    def _fitted(self) -> dict[int, tuple[Tensor, Tensor]]:
+        return {}
+
+
+def heldout_cca(x: Side, y: Side) -> HeldOut:
+    """Mean canonical correlation of two sides, each fold by a fit to the others.
+
+    For each fold the next one chooses the ridge, which is added to the eigenvalues of both sides,
+    and all others are fitted to (Pasad et al. 2021, who split frames, where utterances are split
+    here). The correlations of all pairs of canonical directions count alike.
+
+    Raises:
+        Undefined: fewer than three folds, or a side that does not vary in what is fitted to.
+    """
+    if x.n_folds < 3:
+        raise Undefined(f"{x.n_folds} folds: one is fitted to, one chooses, one is held out")
+    values, ridges, counts = [], [], []
+    for test in range(x.n_folds):
+        dev, fits = (test + 1) % x.n_folds, _fits(x, y, test)
+        scores = [_correlation(x, y, dev, fit=fit) for fit in fits]
+        best = scores.index(max(scores))
+        values.append(_correlation(x, y, test, fit=fits[best]))
+        ridges.append(RIDGES[best])
+        counts.append(fits[best][0].shape[1])
+    return HeldOut(tuple(values), tuple(ridges), min(counts))
+
+
+def n_folds(n_utterances: int) -> int:
+    """Folds into which so many utterances are split.
+
+    Raises:
+        Undefined: too few.
+    """
+    if n_utterances < LEAST:
+        raise Undefined(f"{n_utterances} utterances; to hold some out, {LEAST} are needed")
+    return FOLDS if n_utterances >= MANY else FEW_FOLDS
+
+
+def _fits(x: Side, y: Side, test: int) -> list[tuple[Tensor, Tensor]]:
+    """For each ridge, directions (features, pairs) of x and of y."""
+    sides = [side.fitted(test) for side in (x, y)]
+    if any(not values.numel() or values[0] <= 0 for values, _ in sides):
+        raise Undefined("it does not vary over the utterances that are fitted to")
+    n, means, products = 0, [0.0, 0.0], 0.0
+    for fold in _trained(test, x.n_folds):
+        n += x.sums[fold][0]
+        means = [mean + side.sums[fold][1] for mean, side in zip(means, (x, y), strict=True)]
+        products = products + x.rows[x.members[fold]].T @ y.rows[y.members[fold]]
+    (values_x, vectors_x), (values_y, vectors_y) = sides
+    cross = vectors_x.T @ (products - torch.outer(*means) / n) @ vectors_y
+    fits = []
+    for ridge in RIDGES:
+        scale_x, scale_y = (
+            (values + ridge * values.mean()).rsqrt() for values in (values_x, values_y)
+        )
+        left, _, right = torch.linalg.svd(scale_x[:, None] * cross * scale_y, full_matrices=False)
+        fits.append(
+            (vectors_x @ (scale_x[:, None] * left), vectors_y @ (scale_y[:, None] * right.T))
+        )
+    return fits
+
+
+def _correlation(x: Side, y: Side, fold: int, *, fit: tuple[Tensor, Tensor]) -> float:
+    """Mean correlation over pairs of directions; 0 for one along which a fold does not vary."""
+    members = x.members[fold]
+    a, b = (side.rows[members] @ part for side, part in zip((x, y), fit, strict=True))
+    a, b = a - a.mean(0), b - b.mean(0)
+    norms = a.norm(dim=0) * b.norm(dim=0)
+    return float(torch.where(norms > 0, (a * b).sum(0) / norms, 0.0).mean())
+
+
+def _trained(test: int, n_folds: int) -> list[int]:
+    return [fold for fold in range(n_folds) if fold not in (test, (test + 1) % n_folds)]
+
+
+def _added(parts: list[tuple[int, Tensor, Tensor]]) -> tuple[int, Tensor, Tensor]:
+    n, total, squares = parts[0]
+    for more, further, others in parts[1:]:
+        n, total, squares = n + more, total + further, squares + others
+    return n, total, squares
