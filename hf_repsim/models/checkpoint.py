@@ -10,16 +10,24 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
 from torch import nn
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
 from hf_repsim.models.anatomy import Anatomy, anatomy_of, find_head
-from hf_repsim.models.configs import incomparable, read_config, read_extractor, read_family
+from hf_repsim.models.configs import (
+    first_line,
+    incomparable,
+    needs_code,
+    read_config,
+    read_extractor,
+    read_family,
+)
 from hf_repsim.models.decoder import decoder_anatomy, find_teacher
 from hf_repsim.models.ear import find_tower
 from hf_repsim.models.families import Family
@@ -195,12 +203,27 @@ class Checkpoint:
         found = getattr(importlib.import_module(self.family.home), named, None)
         if isinstance(self.config, getattr(found, "config_class", None) or ()):
             return found
-        if getattr(self.config, "auto_map", None) and not self.trust_remote_code:
-            raise ValueError(
-                f"{self.files.name} needs its own code ({named}), which would be run here; "
-                "trust_remote_code=True allows that, if you trust its author"
-            )
+        if code := getattr(self.config, "auto_map", None):
+            return self._class_of_author(named, code)
         return transformers.AutoModel
+
+    def _class_of_author(self, named: str, code: Mapping[str, str]) -> Any:
+        """The class that comes with the model: the one it was saved from, else its base."""
+        if not self.trust_remote_code:
+            raise needs_code(self.files, named)
+        saved = [ref for ref in code.values() if str(ref).rpartition(".")[2] == named]
+        reference = next(iter(saved), None) or code.get("AutoModel")
+        if reference is None:
+            raise ValueError(
+                f"{self.files.name} brings no code for {named}: the auto_map of its config.json "
+                f"has {', '.join(map(str, code.values()))}"
+            )
+        try:
+            return get_class_from_dynamic_module(reference, self.files.folder)
+        except Exception as error:  # whatever the code of strangers raises, or lacks
+            raise ValueError(
+                f"the code of {self.files.name} does not run here: {first_line(error)}"
+            ) from error
 
     def _harmful(self, missing: Iterable[str]) -> list[str]:
         harmless = self.family.harmless_missing
