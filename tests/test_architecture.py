@@ -30,7 +30,7 @@ STANDS = {
     2: """
         alarm cells claims comparison contrast convergence differences earlier hearing indicators
         jobs listening merging model_matrix plan reduction rescoring run_statistics session several
-        summary training trajectory trajectory_runs verdict_table
+        spreading summary training trajectory trajectory_runs verdict_table
     """,
     3: """
         app demo evaluation experiment hub matrix_plot plot release report sheet space
