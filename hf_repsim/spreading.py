@@ -64,7 +64,7 @@ def reading(models: Sequence[Footprint], places: Sequence[Place], *, is_shared: 
 def told(places: Mapping[str, Place], device: str) -> str:
     """Where weights are that wait, in a line; empty if none do."""
     parts = [
-        f"{place.waiting / 1e9:.1f} of {(place.here + place.waiting) / 1e9:.1f} GB of {label} "
+        f"{place.waiting / 1e9:.3g} of {(place.here + place.waiting) / 1e9:.3g} GB of {label} "
         f"{'on disk' if place.mapped else 'in host memory'}"
         for label, place in places.items()
         if place.waiting

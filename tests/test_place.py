@@ -54,6 +54,11 @@ def test_a_model_whose_weights_wait_says_the_same_to_the_bit(folders, variant, p
     assert same(states_of(model), states_of(load_model(folders[variant])))
 
 
+def test_a_processor_that_has_a_number_is_the_processor(folders):
+    model = load_model(folders["hubert-base"], place=Place(0), device="cpu:0")
+    assert same(states_of(model), states_of(model))
+
+
 @pytest.mark.parametrize("precision", ["fp64", "bf16"])
 def test_in_any_precision(folders, precision):
     how = {"precision": precision}
@@ -73,7 +78,7 @@ def test_blocks_of_a_decoder_wait_as_well_as_those_of_its_encoder(tmp_path, plac
 @pytest.mark.skipif(not MAPS.exists(), reason="this system does not list what is mapped")
 def test_weights_in_files_take_no_memory_and_leave_no_file(folders, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    model = load_model(folders["hubert-base"], place=Place(9, mapped=True))
+    model = load_model(folders["hubert-base"], place=Place(9, mapped=True), device="cpu:0")
     assert not list(tmp_path.iterdir())
     lines = [line.split() for line in MAPS.read_text().splitlines()]
     files = {int(line[0].split("-")[0], 16): " ".join(line[5:]) for line in lines}

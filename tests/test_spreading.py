@@ -95,7 +95,7 @@ def test_26_gb_of_weights_are_heard_on_a_gpu_of_24(huge, free):
     assert place.waiting > 5 * GB and not place.mapped
     last = plan.text().splitlines()[-1]
     assert last.startswith("Weights that do not fit on cuda wait, which is slower: ")
-    assert last.endswith(f"{place.waiting / 1e9:.1f} of 26.3 GB of x in host memory.")
+    assert last.endswith(f"{place.waiting / 1e9:.3g} of 26.3 GB of x in host memory.")
     assert json.loads(json.dumps(plan.summary()))["places"]["x"]["waiting"] == place.waiting
 
 

@@ -63,6 +63,8 @@ def move(
         device: Where it will compute.
         dtype: Of its numbers; None: as they are.
     """
+    if (device := torch.device(device)).type == "cpu":
+        device = torch.device("cpu")  # to "cpu:0", as processes call it, weights would be copied
     blocks = {path: whole.get_submodule(path) for path in waiting}
     for path in blocks:
         whole.set_submodule(path, nn.Identity())
@@ -70,4 +72,4 @@ def move(
         part.to(device, dtype)
     for path, block in blocks.items():
         whole.set_submodule(path, block.to("cpu", dtype))
-        cpu_offload(block, torch.device(device), preload_module_classes=[type(block).__name__])
+        cpu_offload(block, device, preload_module_classes=[type(block).__name__])
