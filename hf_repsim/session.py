@@ -163,6 +163,7 @@ class Session:
         hearing = load_models(
             self.models, layers=self.layers, **self._lineup | {"pairs": self.plan.tiles[tile]},
             device=self.accelerator.device, precision=self.precision,
+            places=list(self.plan.places.values()),
             frames_per_utterance=self.options.frames_per_utterance, **self.options.loading,
         )  # fmt: skip
         origin = self._earlier and self._earlier.origin_for(hearing, self._provenance(hearing))

@@ -132,7 +132,5 @@ def test_the_base_is_taken_where_the_named_class_has_no_code_and_none_is_told(fo
 
 def test_code_that_does_not_run_here_is_told_in_a_line(folder):
     (folder / "modeling_chirp.py").write_text("raise RuntimeError('made for another torch')")
-    with pytest.raises(
-        ValueError, match=r"the code of .* does not run here: made for another t"
-    ):
+    with pytest.raises(ValueError, match=r"the code of .* does not run here: made for another t"):
         check_model(folder, trust_remote_code=True)
