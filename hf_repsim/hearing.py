@@ -16,6 +16,7 @@ from hf_repsim.lineup import Model, sides
 from hf_repsim.memory import sums_device
 from hf_repsim.models.forcing import settle
 from hf_repsim.models.layers import Layer
+from hf_repsim.models.place import Place
 from hf_repsim.moments import Moments
 from hf_repsim.pairing import Pairs, resolve_pairs
 from hf_repsim.probe import AudioBatch, Heard
@@ -249,17 +250,20 @@ def load_models(
     pairs: Pairs,
     device: torch.device,
     labels: Sequence[str] | None = None,
+    places: Sequence[Place] | None = None,
     **options: Any,
 ) -> Hearing:
     """Models loaded onto a device; one given as a `SpeechModel` stays as it is, where it is.
 
-    `layers` are the names that `lineup.check_models` gave; of the options, those that are not of
-    `Hearing` are of `load_model`.
+    `layers` are the names that `lineup.check_models` gave; `places` are of the plan, None: all
+    weights fit; of the options, those that are not of `Hearing` are of `load_model`.
     """
     how = {name: options.pop(name) for name in _HOW if name in options}
     loaded = [
-        model if isinstance(model, SpeechModel) else load_model(model, device=device, **options)
-        for model in models
+        model
+        if isinstance(model, SpeechModel)
+        else load_model(model, device=device, place=place, **options)
+        for model, place in zip(models, places or [None] * len(models), strict=True)
     ]
     for model in loaded:
         settle(model)  # here, as `prepare` runs beside the models

@@ -15,6 +15,7 @@ from hf_repsim.models.anatomy import Anatomy
 from hf_repsim.models.checkpoint import find_checkpoint
 from hf_repsim.models.families import Family
 from hf_repsim.models.layers import Layer
+from hf_repsim.models.place import Place, may_wait
 from hf_repsim.models.speech_model import SpeechModel
 from hf_repsim.products import GRAM_ROWS
 from hf_repsim.text_clock import common_clock
@@ -39,6 +40,14 @@ class Footprint:
     forward: float  # a second: at most, during a forward pass, beside the states
     front: float  # a second: at most, in the front end, when there are no states yet
     window: float | None  # seconds of the fixed window, if it has one
+    blocks: tuple[int, ...] = ()  # of the tower: those that may wait until they are used
+    may_map: bool = False  # whether its weights can stay in files
+
+    def place(self, stays: int) -> Place:
+        """Where its weights are if so many of the blocks stay on the device."""
+        waiting = self.blocks[stays:]
+        here = self.resident - sum(waiting)
+        return Place(stays, False, here, sum(waiting), max(waiting, default=0))
 
     def states(self, names: Iterable[str]) -> float:
         """Bytes a second of the states: all hidden states, and the layers that are asked for."""
@@ -47,10 +56,12 @@ class Footprint:
         return sum(_a_second(layer) for layer in kept)
 
 
-def footprint(model: SpeechModel | str | Path, **loading: Any) -> Footprint:
+def footprint(
+    model: SpeechModel | str | Path, *, precision: str | None = None, **loading: Any
+) -> Footprint:
     """What a model takes, from its configuration and a skeleton without weights.
 
-    Errors and options are those of `check_model`.
+    Errors and options are those of `check_model`; with fp64 weights are converted in memory.
     """
     if isinstance(model, SpeechModel):
         config = model.whole.get_submodule(model.hearing.ear.tower).config
@@ -61,7 +72,13 @@ def footprint(model: SpeechModel | str | Path, **loading: Any) -> Footprint:
     read = float32_bytes(tower if checkpoint.reads_alone(whole, tower) else whole)
     sizes = read, read if checkpoint.teacher else float32_bytes(tower)
     configs = tower.config, checkpoint.extractor
-    return _footprint(checkpoint.family, configs, anatomy, sizes=sizes)
+    wide = 2 if precision == "fp64" else 1
+    blocks = [whole.get_submodule(path) for path in may_wait(whole, anatomy)]
+    return replace(
+        _footprint(checkpoint.family, configs, anatomy, sizes=(sizes[0], wide * sizes[1])),
+        blocks=tuple(wide * float32_bytes(block) for block in blocks),
+        may_map=checkpoint.is_safe and wide == 1,
+    )
 
 
 def activation_bytes(

@@ -32,6 +32,25 @@ def resolve_pairs(pairs: Pairs, layers_x: list[str], layers_y: list[str]) -> lis
     return chosen
 
 
+def in_tiles(table: list[tuple[str, str]], n: int, *, within: bool) -> list[list[tuple[str, str]]]:
+    """Pairs in n tiles of about as many each, of runs of x's layers.
+
+    Within one model (a, b) and (b, a) are one product, so they are of one tile.
+    """
+    order = list(dict.fromkeys(name for pair in table for name in pair)) if within else []
+    owned: dict[str, list[tuple[str, str]]] = {}
+    for pair in table:
+        owned.setdefault(min(pair, key=order.index) if within else pair[0], []).append(pair)
+    if n >= len(owned):
+        return list(owned.values())
+    tiles: list[list[tuple[str, str]]] = [[] for _ in range(n)]
+    done = 0
+    for part in owned.values():
+        tiles[int(n * (done + len(part) / 2) / len(table))] += part
+        done += len(part)
+    return [tile for tile in tiles if tile]
+
+
 PAIR_RULES = {
     "all": lambda x, y: [(a, b) for a in x for b in y],
     "same_depth": lambda x, y: [(a, a) for a in x if a in y],

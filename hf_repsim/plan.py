@@ -1,25 +1,28 @@
 """The plan of a run: what it needs, what is free, and the choice that this forces.
 
 Made before a weight is read. If the sums of all layer pairs do not fit, they are made in tiles, a
-run of x's layers at a time, and the audio is heard once for each. Batches are as large as is of
-use and fits. Every figure is a bound: a run may need less than is planned for it.
+run of x's layers at a time, and the audio is heard once for each. If that is not enough, weights
+wait where there is room until they are used. Batches are as large as is of use and fits. Every
+figure is a bound: a run may need less than is planned for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import tee
 from typing import Any
 
 import torch
 
 from hf_repsim.lineup import Model, check_models, sides
 from hf_repsim.memory import Footprint, activation_bytes, footprint, free_memory
+from hf_repsim.models.place import Place
 from hf_repsim.moments import Moments
-from hf_repsim.pairing import Pairs, resolve_pairs
+from hf_repsim.pairing import Pairs, in_tiles, resolve_pairs
 from hf_repsim.sample import MOST_UTTERANCES
+from hf_repsim.spreading import all_there, reading, spread, told
 from hf_repsim.table import aligned
 
 Tile = list[tuple[str, str]]  # (x layer, y layer)
@@ -31,7 +34,6 @@ ELSEWHERE = 80.0  # on other accelerators
 LEAST_SECONDS = 2.5
 WHITENING_COPIES = 6  # scatter, eigenvectors and two whitenings of a layer, kept for its pairs
 PAIR_COPIES = 10  # what one pair of layers needs for a moment, workspace of eigh included
-HALF = {"bf16": 2, "fp16": 2}  # bytes of a weight's copy, which autocast keeps
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,13 @@ class Plan:
     all_sums: int  # were all pairs summed at once
     batch_seconds: float  # of audio, longest utterance x number of utterances
     tiles: list[Tile]  # each hears the audio once
-    n_models: int
+    places: dict[str, Place]  # of the weights of each model
     sample: int = 0  # frames kept beside the sums, in the host's memory
 
     @property
     def fewer(self) -> str:
         """What would need less memory."""
-        less = "fewer models" if self.n_models > 2 else "--pairs same_depth"
+        less = "fewer models" if len(self.places) > 2 else "--pairs same_depth"
         kept = ", fewer frames kept (--sample-frames 0: none)" if self.sample else ""
         return f"{less}, fewer layers (--layer){kept}"
 
@@ -80,14 +82,14 @@ class Plan:
 
     def text(self) -> str:
         """The plan in a few aligned lines."""
-        tiles = len(self.tiles)
-        if tiles == 1:
-            return self.table()
-        return (
-            f"{self.table()}\nThe sums of all pairs ({_gb(self.all_sums)} GB) do not fit. They are "
-            f"made in {tiles} parts, and the audio is heard {tiles} times;\n"
-            f"once is enough with {self.fewer} or more memory."
-        )
+        tiles, lines = len(self.tiles), [self.table()]
+        if tiles > 1:
+            lines.append(
+                f"The sums of all pairs ({_gb(self.all_sums)} GB) do not fit. They are made in "
+                f"{tiles} parts, and the audio is heard {tiles} times;\n"
+                f"once is enough with {self.fewer} or more memory."
+            )
+        return "\n".join(filter(None, (*lines, told(self.places, self.device))))
 
     def table(self) -> str:
         """What takes the memory, in aligned lines."""
@@ -110,8 +112,8 @@ class Plan:
         )
 
     def summary(self) -> dict[str, Any]:
-        """The plan for a provenance, JSON-able: of the tiles their number."""
-        left_out = ("tiles", "n_models")
+        """The plan for a provenance, JSON-able; of tiles their number, places if weights wait."""
+        left_out = ("tiles",) if told(self.places, self.device) else ("tiles", "places")
         figures = {name: value for name, value in asdict(self).items() if name not in left_out}
         return {**figures, "peak": self.peak, "passes": len(self.tiles)}
 
@@ -142,7 +144,7 @@ def make_plan(
         pairs: as for `accumulate`.
         memory: GB that may be used; None: nine tenths of what is free (`free_memory`).
         batch_seconds: audio of a batch; None: as much as is of use and fits.
-        precision: "bf16" and "fp16" keep copies of the weights.
+        precision: "fp64" takes twice what others take.
         utterances: no more will be heard, if that is known: few need fewer sums.
         sample_frames: of each utterance, that are kept beside the sums.
         passes: tiles, to go on with a run as it began; None: as few as fit.
@@ -152,8 +154,8 @@ def make_plan(
         ValueError: the run does not fit, however it is cut; or as `check_models`.
     """
     chosen = check_models(models, labels=labels, layers=layers, pairs=pairs, **loading)
-    footprints = [footprint(model, **loading) for model in models]
-    heard = HALF.get(precision, 0), utterances, sample_frames
+    footprints = [footprint(model, precision=precision, **loading) for model in models]
+    heard = 2 if precision == "fp64" else 1, utterances, sample_frames
     run = _Run(torch.device(device), memory, footprints, chosen, labels, *heard)
     return run.plan(pairs, passes=passes, batch_seconds=batch_seconds)
 
@@ -167,43 +169,58 @@ class _Run:
     models: list[Footprint]
     layers: list[list[str]]  # of each model
     labels: Sequence[str] | None
-    copied: int  # bytes of a second copy of each weight
+    wide: int  # times the bytes of float32
     utterances: int | None
     sample_frames: int
 
     def plan(self, pairs: Pairs, *, passes: int | None, batch_seconds: float | None) -> Plan:
-        """The plan with the fewest tiles, and then the largest batches of use, that fits."""
+        """The plan with the fewest tiles, and then the largest batches of use, that fits.
+
+        Weights wait only where no number of tiles makes room for them.
+        """
         table = resolve_pairs(pairs, list(self.widths[0]), list(self.widths[-1]))
         useful = USEFUL_SECONDS.get(self.device.type, ELSEWHERE)
         batches = [useful / 2**i for i in range(10) if useful / 2**i >= LEAST_SECONDS]
         all_sums = self._needs(table).sums
-        most = len(self.widths[0])
-        for n in [passes] if passes else range(1, most + 1):
-            tiles = _tiles(table, n, within=len(self.widths) == 1)
-            if len(tiles) < n and n < most:
-                continue  # no other cut than that into fewer
-            needs = max(map(self._needs, tiles), key=lambda needs: needs.sums)
-            for seconds in [batch_seconds] if batch_seconds else batches:
-                plan = Plan(
-                    device=str(self.device),
-                    free=self._usable[0],
-                    models=self._resident,
-                    reading=self._reading,
-                    activations=activation_bytes(self.models, self.layers, seconds),
-                    needs=needs,
-                    all_sums=all_sums,
-                    batch_seconds=seconds,
-                    tiles=tiles,
-                    n_models=len(self.models),
-                    sample=self._sample,
-                )
-                if self._fits(plan):
-                    return plan
+        ways = self._all_there, self._spread
+        for place, cuts in zip(ways, tee(self._cuts(table, passes)), strict=True):
+            for tiles, needs in cuts:
+                for seconds in [batch_seconds] if batch_seconds else batches:
+                    most = self.wide * activation_bytes(self.models, self.layers, seconds)
+                    places = place(needs, most)
+                    plan = Plan(
+                        device=str(self.device),
+                        free=self._usable[0],
+                        models=sum(place.device for place in places),
+                        reading=reading(self.models, places, is_shared=self._is_shared),
+                        activations=most,
+                        needs=needs,
+                        all_sums=all_sums,
+                        batch_seconds=seconds,
+                        tiles=tiles,
+                        places=dict(zip(self.labels or "xy", places, strict=False)),
+                        sample=self._sample,
+                    )
+                    if self._fits(plan):
+                        return plan
         raise ValueError(
             f"not enough memory, even if the sums are made in {len(plan.tiles)} parts:\n"
             f"{plan.table()}\nchoose {plan.fewer} or smaller batches (--batch-seconds), or say how "
             "much memory may be used: --memory GB (memory=GB)"
         )
+
+    def _cuts(self, table: Tile, passes: int | None) -> Iterator[tuple[list[Tile], Needs]]:
+        """Tiles, and what the largest needs: as many as are asked for, or one, two, ..."""
+        most = len(self.widths[0])
+        for n in [passes] if passes else range(1, most + 1):
+            tiles = in_tiles(table, n, within=len(self.widths) == 1)
+            if len(tiles) < n and n < most:
+                continue  # no other cut than that into fewer
+            yield tiles, max(map(self._needs, tiles), key=lambda needs: needs.sums)
+
+    @property
+    def _is_shared(self) -> bool:
+        return self.device.type != "cuda"
 
     @cached_property
     def _usable(self) -> tuple[int, int]:
@@ -219,16 +236,16 @@ class _Run:
         own = [{n: model.layers[n].n_features for n in names} for model, names in of_models]
         return sides(own, self.labels)
 
-    @property
-    def _resident(self) -> int:
-        return sum(m.resident + m.resident // 4 * self.copied for m in self.models)
+    def _all_there(self, needs: Needs, activations: int) -> list[Place]:
+        return all_there(self.models)
 
-    @property
-    def _reading(self) -> int:
-        """Host memory while a model is read; unless they move to a GPU, those before stay there."""
-        stays = 0 if self.device.type == "cuda" else 1
-        before = accumulate([0, *(stays * model.resident for model in self.models)])
-        return max(kept + m.reading for kept, m in zip(before, self.models, strict=False))
+    def _spread(self, needs: Needs, activations: int) -> list[Place]:
+        """Places of weights in what the rest leaves."""
+        device, host = self._usable
+        kept = 0 if self.device.type == "cuda" else self._sample
+        left = device - needs.sums - needs.rows - kept - max(activations, needs.folding, kept)
+        host -= self._sample
+        return spread(self.models, device=left, host=host, is_shared=self._is_shared)
 
     def _fits(self, plan: Plan) -> bool:
         device, host = self._usable
@@ -272,25 +289,6 @@ class _Run:
         ]
         origin = torch.empty(sum(sum(side.values()) for side in (x, *y)), device="meta")
         return Moments(x, y[0] if y else None, origin=origin, pairs=tile)
-
-
-def _tiles(table: Tile, n: int, *, within: bool) -> list[Tile]:
-    """Pairs in n tiles of about as many each, of runs of x's layers.
-
-    Within one model (a, b) and (b, a) are one product, so they are of one tile.
-    """
-    order = list(dict.fromkeys(name for pair in table for name in pair)) if within else []
-    owned: dict[str, Tile] = {}
-    for pair in table:
-        owned.setdefault(min(pair, key=order.index) if within else pair[0], []).append(pair)
-    if n >= len(owned):
-        return list(owned.values())
-    tiles: list[Tile] = [[] for _ in range(n)]
-    done = 0
-    for part in owned.values():
-        tiles[int(n * (done + len(part) / 2) / len(table))] += part
-        done += len(part)
-    return [tile for tile in tiles if tile]
 
 
 def _gb(size: float) -> str:

@@ -175,8 +175,8 @@ class Session:
         hearing = load_models(
             self.models, layers=self.layers, **self._lineup | {"pairs": self.plan.tiles[tile]},
             device=self.accelerator.device, precision=self.precision,
-            frames_per_utterance=self.options.frames_per_utterance, **self.options.loading,
-            sample_frames=self.options.sample_frames,
+            places=list(self.plan.places.values()), **self.options.loading,
+            **{name: getattr(self.options, name) for name in _FRAMES},
             sampled=frozenset(self._sample.widths if self._sample else ()),
         )  # fmt: skip
         origin = self._earlier and self._earlier.origin_for(hearing, self._provenance(hearing))

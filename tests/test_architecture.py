@@ -33,7 +33,7 @@ STANDS = {
     2: """
         alarm cells claims comparison contrast convergence differences earlier hearing
         identification indicators jobs listening merging model_matrix plan profile_table profiling
-        reduction rescoring run_statistics session several summary training trajectory
+        reduction rescoring run_statistics session several spreading summary training trajectory
         trajectory_runs verdict_table
     """,
     3: """

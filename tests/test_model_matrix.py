@@ -91,12 +91,13 @@ def test_models_of_different_clocks_meet_on_the_slowest_where_all_have_frames(sp
         for every in zip(*(one.cells(grid) for one in states), strict=True)
     ]
 
-    ((x, y, counts),) = hearing.frames([hearing.prepare(batch)])
-    assert y is None and counts == [len(each) for each in cells] and hearing.grid == grid
+    (heed,) = hearing.frames([hearing.prepare(batch)])
+    assert heed.y is None and heed.counts == [len(each) for each in cells]
+    assert hearing.grid == grid
     assert grid.hop_seconds > models[0].layers["encoder.1"].clock.hop_seconds
     for name, one in zip(MIXED, states, strict=True):
         for layer, frames in one.frames(grid, cells).items():
-            torch.testing.assert_close(x[f"{name}/{layer}"], frames, rtol=0, atol=0)
+            torch.testing.assert_close(heed.x[f"{name}/{layer}"], frames, rtol=0, atol=0)
 
 
 def test_each_model_hears_each_batch_once(alike, probe, monkeypatch):

@@ -8,7 +8,6 @@ that there are weights of a kind that may be loaded.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from huggingface_hub import snapshot_download
 from torch import nn
 
 from hf_repsim.models.anatomy import Anatomy, anatomy_of, find_head
+from hf_repsim.models.classes import find_class
 from hf_repsim.models.configs import incomparable, read_config, read_extractor, read_family
 from hf_repsim.models.decoder import decoder_anatomy, find_teacher
 from hf_repsim.models.ear import find_tower
@@ -26,7 +26,7 @@ from hf_repsim.models.families import Family
 from hf_repsim.models.files import EXTRACTORS, PICKLES, SAFETENSORS, ModelFiles
 from hf_repsim.models.layers import Layer
 from hf_repsim.models.teacher import Teacher
-from hf_repsim.models.tower_weights import read_alone
+from hf_repsim.models.tower_weights import read_alone, read_mapped
 
 PARTS = ("encoder", "decoder")
 
@@ -91,8 +91,12 @@ class Checkpoint:
         except ValueError as error:
             raise incomparable(f"the decoder of {self.files.name}", error) from error
 
+    @property
+    def _class(self) -> Any:
+        return find_class(self.files, self.family, self.config, trust=self.trust_remote_code)
+
     def _whole(self) -> nn.Module:
-        cls = self._class()
+        cls = self._class
         build = getattr(cls, "_from_config", None) or cls.from_config
         # The initialisation of a skeleton draws random numbers all the same.
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
@@ -107,52 +111,62 @@ class Checkpoint:
         except ValueError as error:
             raise incomparable(self.files.name, error) from error
 
-    def load(self) -> tuple[nn.Module, Anatomy]:
+    @property
+    def is_safe(self) -> bool:
+        """Whether its weights are safetensors, which are read part by part."""
+        return self.weights in SAFETENSORS
+
+    def load(self, *, mapped: bool = False) -> tuple[nn.Module, Anatomy]:
         """Return the whole model with weights in its tower and head, and where it hears.
 
         The rest of it stays on the meta device, unless the decoder is listened to. Weights are
         float32, modules in eval mode. A head whose weights were not saved is None, and logits are
         no layer then.
 
+        Args:
+            mapped: The weights stay in files until they are used, as they do not fit in memory.
+
         Raises:
-            ValueError: If weights that the tower reads are missing or do not fit.
+            ValueError: If weights that the tower reads are missing or do not fit, or are to stay
+                in files and are pickled.
             ConnectionError: If the weights are on the Hub and cannot be fetched.
         """
+        if mapped and not self.is_safe:
+            raise ValueError(
+                f"the weights of {self.files.name} are pickled, and only safetensors can be used "
+                "from disk; take more memory, or save the model again (save_pretrained)"
+            )
         whole, anatomy = self.skeleton()
         path = anatomy.ear.tower
         tower = whole.get_submodule(path)
         if self.reads_alone(whole, tower):
             try:
-                tower, missing = read_alone(self.files, self.weights, tower)
+                tower, missing = read_alone(self.files, self.weights, tower, mapped=mapped)
             except (ValueError, RuntimeError, TypeError, OSError) as error:
                 raise self._unreadable(error) from error
             if not self._harmful(missing):
                 whole.set_submodule(path, tower)
                 return whole.eval(), anatomy
-        return self._load_whole(whole, anatomy)
+        return self._load_whole(whole, anatomy, mapped=mapped)
 
     def reads_alone(self, whole: nn.Module, tower: nn.Module) -> bool:
         """Whether the tower is read without the rest of the model, which has no head for us."""
         has_head = find_head(self.family, whole) is not None
         is_all = self.teacher is not None or tower is whole or has_head
-        return not is_all and self.weights in SAFETENSORS
+        return not is_all and self.is_safe
 
-    def _load_whole(self, skeleton: nn.Module, anatomy: Anatomy) -> tuple[nn.Module, Anatomy]:
+    def _load_whole(
+        self, skeleton: nn.Module, anatomy: Anatomy, *, mapped: bool
+    ) -> tuple[nn.Module, Anatomy]:
         self.files.fetch_weights(self.weights)
-        options = {"trust_remote_code": True} if self.trust_remote_code else {}
         try:
-            whole, info = self._class().from_pretrained(
-                self.files.folder,
-                config=self.config,
-                dtype=torch.float32,  # else the checkpoint's own, float16 for some
-                use_safetensors=self.weights in SAFETENSORS,
-                weights_only=True,
-                output_loading_info=True,
-                **options,
-            )
+            if mapped:
+                whole, missing = read_mapped(self.files, self.weights, skeleton)
+            else:
+                whole, missing = self._read_whole()
         except Exception as error:  # a truncated file, a pickle that runs code, a wrong shape, ...
             raise self._unreadable(error) from error
-        path, missing = anatomy.ear.tower, info["missing_keys"]
+        path = anatomy.ear.tower
         if self.teacher is not None:
             path = ""  # all of it is needed
         inside = f"{path}." if path else ""
@@ -166,6 +180,19 @@ class Checkpoint:
         if head and hasattr(skeleton, head):
             setattr(skeleton, head, find_head(self.family, whole))
         return skeleton.eval(), self._anatomy(skeleton)
+
+    def _read_whole(self) -> tuple[nn.Module, Iterable[str]]:
+        options = {"trust_remote_code": True} if self.trust_remote_code else {}
+        whole, info = self._class.from_pretrained(
+            self.files.folder,
+            config=self.config,
+            dtype=torch.float32,  # else the checkpoint's own, float16 for some
+            use_safetensors=self.is_safe,
+            weights_only=True,
+            output_loading_info=True,
+            **options,
+        )
+        return whole, info["missing_keys"]
 
     def _unreadable(self, error: Exception) -> ValueError:
         return ValueError(f"the weights of {self.files.name} do not load: {error}")
@@ -183,24 +210,6 @@ class Checkpoint:
                     while block := file.read(1 << 22):
                         digest.update(block)
         return f"sha256:{digest.hexdigest()}"
-
-    def _class(self) -> Any:
-        """The class that the checkpoint was saved from.
-
-        AutoModel would drop or re-initialise parts of some models with no more than a warning.
-        """
-        import transformers
-
-        named = (self.config.architectures or ["AutoModel"])[0]
-        found = getattr(importlib.import_module(self.family.home), named, None)
-        if isinstance(self.config, getattr(found, "config_class", None) or ()):
-            return found
-        if getattr(self.config, "auto_map", None) and not self.trust_remote_code:
-            raise ValueError(
-                f"{self.files.name} needs its own code ({named}), which would be run here; "
-                "trust_remote_code=True allows that, if you trust its author"
-            )
-        return transformers.AutoModel
 
     def _harmful(self, missing: Iterable[str]) -> list[str]:
         harmless = self.family.harmless_missing

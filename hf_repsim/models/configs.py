@@ -6,6 +6,8 @@ import importlib
 import json
 from typing import Any
 
+from transformers import CONFIG_MAPPING
+
 from hf_repsim.models.families import Family, find_family
 from hf_repsim.models.files import EXTRACTORS, ModelFiles
 from hf_repsim.table import printable
@@ -16,6 +18,14 @@ Options = dict[str, bool]  # of `from_pretrained`
 def incomparable(name: str, why: object) -> ValueError:
     """What is raised of a model, or a part of one, that cannot be compared."""
     return ValueError(f"{name} cannot be compared: {why}")
+
+
+def needs_code(files: ModelFiles, named: str) -> ValueError:
+    """What is raised of a model whose author's code was not allowed."""
+    return ValueError(
+        f"{files.name} needs its own code ({named}), which would be run here; "
+        "trust_remote_code=True (--trust-remote-code) allows that, if you trust its author"
+    )
 
 
 def first_line(error: Exception) -> str:
@@ -44,6 +54,11 @@ def read_config(files: ModelFiles, family: Family, options: Options) -> Any:
     Raises:
         ValueError: If it cannot be read, or is of a model that cannot be compared.
     """
+    described = json.loads((files.folder / "config.json").read_text(encoding="utf-8"))
+    code = described.get("auto_map") or {}
+    is_known = described.get("model_type") in CONFIG_MAPPING
+    if "AutoConfig" in code and not is_known and not options["trust_remote_code"]:
+        raise needs_code(files, code["AutoConfig"].rpartition(".")[2])
     config = _read(files, "AutoConfig", options)
     if why := family.refused(config):
         raise incomparable(files.name, why)

@@ -108,8 +108,10 @@ def find_entry(whole: nn.Module, tower: str) -> tuple[str, str]:
 def find_blocks(tower: nn.Module) -> str:
     """Path in a tower of the list of modules whose outputs are its hidden states.
 
+    The heaviest list of like modules; where there is none, the one that is most of the tower.
+
     Raises:
-        ValueError: it has no list of like modules.
+        ValueError: there is no such list.
     """
     recorded = _recorded_classes(tower)
     lists = {
@@ -118,7 +120,7 @@ def find_blocks(tower: nn.Module) -> str:
         if isinstance(part, nn.ModuleList | nn.Sequential) and len(part) and _are_alike(part)
     }
     known = {p: part for p, part in lists.items() if isinstance(part[0], recorded)}
-    found = known or lists
+    found = known or lists or _most_of(tower)
     if not found:
         raise ValueError(f"{type(tower).__name__} has no list of like blocks")
     return max(found, key=lambda path: _weight(found[path]))
@@ -194,6 +196,15 @@ def _recorded_classes(tower: nn.Module) -> tuple[type, ...]:
             if isinstance(kind, type):
                 found.append(kind)
     return tuple(found)
+
+
+def _most_of(tower: nn.Module) -> dict[str, nn.Module]:
+    """Lists of modules of several kinds, at least two, that hold most of a tower's weights."""
+    return {
+        path: part
+        for path, part in tower.named_modules()
+        if isinstance(part, nn.ModuleList) and len(part) > 1 and 2 * _weight(part) > _weight(tower)
+    }
 
 
 def _are_alike(parts: nn.ModuleList | nn.Sequential) -> bool:

@@ -78,7 +78,8 @@ def hear(model: SpeechModel, one: Pass, names: Sequence[str]) -> list[dict[str, 
     with (
         torch.no_grad(),
         _exact_float32(),
-        torch.autocast(weights.device.type, half, enabled=model.is_half),
+        # its cache would keep a copy of every weight, though each is used once in a pass
+        torch.autocast(weights.device.type, half, enabled=model.is_half, cache_enabled=False),
         _front_end_alone(model, one),
         recorded(model.whole, hooked) as said,
     ):

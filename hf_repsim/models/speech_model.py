@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from hf_repsim.models.anatomy import Anatomy, find_head
-from hf_repsim.models.checkpoint import find_checkpoint
+from hf_repsim.models.checkpoint import Checkpoint, find_checkpoint
 from hf_repsim.models.families import Family
 from hf_repsim.models.files import public_name
 from hf_repsim.models.layers import Layer, select_layers
+from hf_repsim.models.place import Place, may_wait, move
 from hf_repsim.models.taps import module_of
 from hf_repsim.models.teacher import Teacher
 
@@ -124,6 +125,7 @@ def load_model(
     revision: str | None = None,
     device: str | torch.device = "cpu",
     precision: str = "fp32",
+    place: Place | None = None,
     **loading: Any,
 ) -> SpeechModel:
     """Load the part of a speech model that hears, or all of it for its decoder, in eval mode.
@@ -133,6 +135,7 @@ def load_model(
         revision: A branch, tag or commit.
         device: Where it goes, and its states come from.
         precision: Of the forward pass: "fp32"; "bf16" or "fp16", by autocast; "fp64".
+        place: Where its weights wait, if they do not fit; None: all are on the device.
         loading: Arguments of :func:`find_checkpoint`, whose errors come too.
 
     Raises:
@@ -141,10 +144,8 @@ def load_model(
     if precision not in PRECISIONS:
         raise ValueError(f"no precision {precision!r}; known: {', '.join(PRECISIONS)}")
     checkpoint = find_checkpoint(name, revision=revision, **loading)
-    whole, anatomy = checkpoint.load()
-    heard = whole if checkpoint.teacher else whole.get_submodule(anatomy.ear.tower)
-    for part in filter(None, (heard, find_head(checkpoint.family, whole))):
-        part.to(device, torch.float64 if precision == "fp64" else None)
+    dtype = torch.float64 if precision == "fp64" else None
+    whole, anatomy = _loaded(checkpoint, place, device=device, dtype=dtype)
     return SpeechModel(
         name=checkpoint.files.name,
         revision=checkpoint.revision(),
@@ -158,6 +159,21 @@ def load_model(
         precision=precision,
         teacher=checkpoint.teacher,
     )
+
+
+def _loaded(
+    checkpoint: Checkpoint,
+    place: Place | None,
+    *,
+    device: str | torch.device,
+    dtype: torch.dtype | None,
+) -> tuple[nn.Module, Anatomy]:
+    whole, anatomy = checkpoint.load(mapped=place is not None and place.mapped)
+    heard = whole if checkpoint.teacher else whole.get_submodule(anatomy.ear.tower)
+    parts = filter(None, (heard, find_head(checkpoint.family, whole)))
+    waiting = may_wait(whole, anatomy)[place.stays :] if place else []
+    move(whole, parts, waiting, device=device, dtype=dtype)
+    return whole, anatomy
 
 
 def check_model(
