@@ -233,7 +233,7 @@ class PairMoments:
         self.x, self.y = scoring.layer(a), scoring.layer(b)
         self.n_frames = scoring.moments.n_frames
         self.n_utterances = scoring.moments.n_utterances
-        powers = scoring.moments.totals.powers
+        self.powers = powers = scoring.moments.totals.powers
         self.equal_lengths = bool(powers[0] * powers[2] == powers[1] ** 2)
 
     def hsic(self, estimator: Callable[[Terms], Tensor]) -> tuple[float, float, float]:

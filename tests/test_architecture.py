@@ -21,7 +21,10 @@ PACKAGE = ROOT / "hf_repsim"
 
 # Imports point down, or along a level. A new module says here where it stands.
 STANDS = {
-    0: "clock measures moments origin pair pairing products result sample schema table text_clock",
+    0: """
+        clock intervals measures moments origin pair pairing products result sample sampled
+        schema table text_clock
+    """,
     1: """
         ahead audio circumstances columns course ctc frames lineup location machine_paths
         markdown memory models probe reading reproduce run savepoint source states storage stream
