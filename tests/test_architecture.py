@@ -22,7 +22,7 @@ PACKAGE = ROOT / "hf_repsim"
 # Imports point down, or along a level. A new module says here where it stands.
 STANDS = {
     0: """
-        clock intervals measures moments origin pair pairing products result sample sampled
+        chance clock intervals measures moments origin pair pairing products result sample sampled
         schema table text_clock
     """,
     1: """
