@@ -136,7 +136,7 @@ def of_pair(sampled: Sampled, rows: PairRows, measure: str) -> tuple[Tensor, Ten
         missing = torch.full((n,), math.nan, dtype=torch.float64)
         return torch.tensor(value, dtype=missing.dtype), missing, missing.expand(CONTRASTS, -1)
     moved = rows.by_utterance(psi)
-    return torch.tensor(value, dtype=torch.float64), moved.cpu(), sampled.noise(psi).cpu()
+    return torch.tensor(value, dtype=torch.float64), moved.cpu(), rows.noise(psi).cpu()
 
 
 def _grouped(influence: Influence, unit_of: Mapping[str, str], share: float) -> Influence:

@@ -8,9 +8,10 @@ from threading import RLock
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from hf_repsim.moments import Moments
-from hf_repsim.pair import LayerMoments, PairMoments, Scoring, Whitening, once
+from hf_repsim.pair import LayerMoments, PairMoments, Scoring, Terms, Whitening, once
 from hf_repsim.sample import FrameSample
 
 CONTRASTS = 4
@@ -70,30 +71,30 @@ class Sampled:
         """Of all frames that were summed, those of the utterances of the sample."""
         return float(self.frames.sum()) / self.scoring.moments.n_frames
 
-    def noise(self, psi: Tensor) -> Tensor:
-        """How far off sums over utterances may be, as only some frames are known.
+    @once
+    def contrasts(self) -> Tensor:
+        """Weights of rows in sums that are as far from 0 as those over utterances are off.
 
-        Returns (`CONTRASTS`, utterances) float64, each of which has in the mean the square of the
-        error: sums of differences between neighbouring rows, signs by Walsh functions, less where
-        all frames are rows (Wolter 2007, ch. 8, of systematic samples).
+        (`CONTRASTS`, rows) float64: differences between neighbouring rows, signs by Walsh
+        functions, less where all frames are rows (Wolter 2007, ch. 8, of systematic samples).
         """
         two = self.counts[self.of].div(2, rounding_mode="floor") * 2  # an odd row is left over
         later, place = self.within % 2, self.within.div(2, rounding_mode="floor")
         sign = torch.where(self.within < two, 1 - 2.0 * later, 0.0)
         odd = torch.stack([place.bitwise_and(i) for i in range(CONTRASTS)])
         odd = (odd.bitwise_and(1) + odd.bitwise_right_shift(1)) % 2  # CONTRASTS are two bits
-        terms = psi.double() * sign * (1 - 2.0 * odd)
-        sums = terms.new_zeros(CONTRASTS, len(self.counts)).index_add_(1, self.of, terms)
         pairs = self.counts.div(2, rounding_mode="floor").clamp_min(1)
         missed = (1 - self.counts / self.frames.double()) * self.counts / (2 * pairs)
-        return sums * self.weights * missed.sqrt()
+        return sign * (1 - 2.0 * odd) * (self.weights * missed.sqrt())[self.of]
 
     def layer(self, index: int) -> LayerRows:
         """Rows of one layer, made once."""
         with self.lock:
             if index not in self._layers:
-                layer = self.scoring.layer(index)
-                self._layers[index] = LayerRows(self, layer, self.sample.layer(self.names[index]))
+                moments, layer = self.scoring.moments, self.scoring.layer(index)
+                mean = moments.totals.frames.split(moments.widths)[index] / moments.n_frames
+                rows = self.sample.layer(self.names[index])
+                self._layers[index] = LayerRows(self, layer, rows=rows, from_origin=mean)
             return self._layers[index]
 
 
@@ -107,9 +108,12 @@ def names_of(moments: Moments) -> tuple[str, ...]:
 class LayerRows:
     """Rows of one layer about its mean."""
 
-    def __init__(self, sampled: Sampled, layer: LayerMoments, rows: Tensor) -> None:
+    def __init__(
+        self, sampled: Sampled, layer: LayerMoments, *, rows: Tensor, from_origin: Tensor
+    ) -> None:
         self.lock = RLock()
         self._sampled, self._layer, self._raw = sampled, layer, rows
+        self._from_origin = from_origin
 
     @once
     def mean(self) -> Tensor:
@@ -134,10 +138,12 @@ class LayerRows:
 
     @once
     def grams(self) -> Tensor:
-        """Products of rows within each utterance, (utterances, most rows, most rows); 0 beyond."""
-        padded = torch.nn.utils.rnn.pad_sequence(
-            self.rows.split(self._sampled.counts.tolist()), batch_first=True
-        )
+        """Products of rows about the origin of the sums, within each utterance.
+
+        (utterances, most rows, most rows); 0 beyond an utterance's own.
+        """
+        rows = self.rows + self._from_origin.to(self.rows)
+        padded = pad_sequence(rows.split(self._sampled.counts.tolist()), batch_first=True)
         return padded @ padded.mT
 
 
@@ -200,6 +206,35 @@ class PairRows:
         weights = self._weights.reshape(-1, *[1] * (psi.dim() - 1))
         return zeros.index_add_(0, self._sampled.of, psi.double() * weights)
 
+    def noise(self, psi: Tensor) -> Tensor:
+        """How far off sums over utterances may be, as only some frames are known.
+
+        Returns (`CONTRASTS`, utterances) float64, each with the square of the error in the mean.
+        """
+        terms = psi.double() * self._sampled.contrasts * self._noise_scale
+        zeros = terms.new_zeros(len(terms), len(self._sampled.counts))
+        return zeros.index_add_(1, self._sampled.of, terms)
+
+    @once
+    def _noise_scale(self) -> float:
+        """What contrasts of rows are to be multiplied by, as frames between them are like them.
+
+        How like, rows cannot tell, but the sums can: sum over utterances of |C_u|^2, of all frames,
+        is less than rows make of it by the error that the contrasts should find.
+        """
+        contrasts = self._sampled.contrasts
+        counts = self._sampled.counts.tolist()
+        weights = pad_sequence(contrasts.T.split(counts), batch_first=True).float()
+        every = pad_sequence(self._weights.split(counts), batch_first=True).float()
+        too_much = found = 0.0
+        x, y = self.x.grams, self.y.grams
+        for product, known in zip((x * y, x * x, y * y), self.pair.hsic(_within), strict=True):
+            of_rows = float((every * (product @ every[..., None])[..., 0]).double().sum())
+            too_much += (of_rows / self._sampled.share - known) / known
+            mean = float((weights * (product @ weights)).double().sum()) / len(contrasts)
+            found += mean / self._sampled.share / known
+        return max(0.0, too_much / found) ** 0.5 if found > 0 else 1.0
+
     def total(self, psi: Tensor) -> float:
         """Sum over all frames, as far as the rows tell."""
         share = self.pair.n_frames / float(self._weights.sum())
@@ -222,6 +257,11 @@ class PairRows:
             for side, basis, turn in ((self.x, x, left), (self.y, y, right))
         )
         return Variates(rho, rows_x, rows_y, backs=(x.back, y.back), turns=(left, right))
+
+
+def _within(terms: Terms) -> Tensor:
+    """Sum over utterances of |X_u'Y_u|^2 about the origin."""
+    return terms.within
 
 
 def across(x: Tensor, matrix: Tensor, y: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from frames import independent_speech
 
 from hf_repsim.intervals import Influence, _grouped, jackknife, of_sums, t_quantile
 from hf_repsim.measures import MEASURES
@@ -54,7 +55,7 @@ def sampled_of(frames, counts, most=None):
     starts = np.cumsum([0, *counts])
     index = [starts[u] + i for u, inside in enumerate(rows) for i in inside]
     names = [f"u{u}" for u in range(len(counts))]
-    sample = FrameSample(WIDTHS)
+    sample = FrameSample({name: part.shape[1] for name, part in frames.items()})
     kept = {name: part[index] for name, part in frames.items()}
     sample.add(kept, names, [len(inside) for inside in rows])
     lengths = dict(zip(names, counts, strict=True))
@@ -103,6 +104,20 @@ def test_some_rows_of_each_utterance_know_the_error_that_all_frames_have():
     assert (torch.stack(noisy).mean(0) > 1.3).all()  # there is something to take off
     ratio = torch.stack(ratios).mean(0)
     torch.testing.assert_close(ratio, torch.ones_like(ratio), rtol=0, atol=0.2)
+
+
+def test_frames_that_follow_each_other_hide_less_than_frames_that_do_not():
+    errors = {}
+    for phi in (0.0, 0.7):
+        x, y, counts = independent_speech(100, seed=0, phi=phi, width=8)
+        frames = {"x": torch.from_numpy(x), "y": torch.from_numpy(x + y)}
+        every, some = (
+            of_sums(sampled_of(frames, counts, n), [("x", "y")], ["linear_cka"])
+            for n in (None, 100)
+        )
+        missed = (some.moved - every.moved).square().sum()
+        errors[phi] = float(some.noise.square().mean(0).sum() / missed)
+    assert errors == {phi: pytest.approx(1, abs=0.35) for phi in errors}
 
 
 def test_noise_that_drowns_everything_is_left_on():
