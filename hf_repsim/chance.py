@@ -53,7 +53,12 @@ def of_other_utterances(n_utterances: int, n_rows: int, random: torch.Generator)
 
 
 def of_other_times(n_utterances: int, n_rows: int, random: torch.Generator) -> Tensor:
-    """(utterances, rows) indices: the rows of each utterance, turned round by at least one."""
+    """(utterances, rows) indices: the rows of each utterance, turned round by at least one.
+
+    Right where rows are so far apart that they no longer resemble each other. Where neighbours
+    correlate by 0.6, p <= 0.05 came up in 9 % of simulations with nothing to find, as the seam
+    that is left by turning makes the turned rows less smooth than they were.
+    """
     turn = torch.randint(1, n_rows, (n_utterances, 1), generator=random)
     here = (torch.arange(n_rows) + turn) % n_rows
     return torch.arange(n_utterances)[:, None] * n_rows + here
