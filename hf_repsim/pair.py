@@ -223,7 +223,7 @@ class PairMoments:
         self._scoring, self.places = scoring, (a, b)
         self.x, self.y = scoring.layer(a), scoring.layer(b)
         self.n_frames, self.n_utterances = scoring.moments.n_frames, scoring.moments.n_utterances
-        p = scoring.moments.totals.powers
+        self.powers = p = scoring.moments.totals.powers
         self.equal_lengths = bool(p[0] * p[2] == p[1] ** 2)
 
     def hsic(self, estimator: Callable[[Terms], Tensor]) -> tuple[float, float, float]:

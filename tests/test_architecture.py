@@ -22,8 +22,8 @@ PACKAGE = ROOT / "hf_repsim"
 # Imports point down, or along a level. A new module says here where it stands.
 STANDS = {
     0: """
-        clock measures moments origin pair pairing products result rounding sample schema spectrum
-        table text_clock
+        chance clock intervals measures moments origin pair pairing products result rounding sample
+        sampled schema spectrum table text_clock
     """,
     1: """
         ahead audio circumstances columns course ctc frames input_frames labels lineup location

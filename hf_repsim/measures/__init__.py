@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from hf_repsim.table import printable
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from hf_repsim.pair import PairMoments
+    from hf_repsim.sampled import PairRows
 
 ROTATION = frozenset({"translation", "permutation", "rotation", "scaling"})
 LINEAR = ROTATION | {"feature scaling", "linear map"}
@@ -37,6 +40,8 @@ class Measure:
         by_utterance: rests on what is summed utterance by utterance, and is undefined without.
         by_sample: rests on frames that were kept beside the sums, and is undefined without.
         default: part of a run that names no measure.
+        influence: rows of a pair -> how far a little more weight on each would move the value;
+            None where nobody has the formula.
     """
 
     name: str
@@ -55,6 +60,7 @@ class Measure:
     by_utterance: bool = False
     by_sample: bool = False
     default: bool = False
+    influence: Callable[[PairRows], Tensor] | None = None
 
 
 INVARIANCES = ("translation", "permutation", "rotation", "scaling", "feature scaling", "linear map")
@@ -69,12 +75,12 @@ class _Late:
     def __init__(self, module: str) -> None:
         self._module = f"{__name__}.{module}"
 
-    def __getattr__(self, name: str) -> Callable[[PairMoments], Any]:
-        return lambda pair: getattr(import_module(self._module), name)(pair)
+    def __getattr__(self, name: str) -> Callable[[Any], Any]:
+        return lambda given: getattr(import_module(self._module), name)(given)
 
 
 cca, cka, flat, nulls, procrustes = map(_Late, ("cca", "cka", "flat", "nulls", "procrustes"))
-matching, sampled = map(_Late, ("matching", "sampled"))
+influence, matching, sampled = map(_Late, ("influence", "matching", "sampled"))
 
 _ALL = (
     Measure(
@@ -83,6 +89,7 @@ _ALL = (
         definition="linear CKA of U-statistics over frames of different utterances",
         source="Song et al. 2012, with all products within an utterance left out",
         compute=cka.blocked_cka,
+        influence=influence.blocked_cka,
         null=nulls.zero,
         invariances=ROTATION,
         range=(-1.0, 1.0),
@@ -95,6 +102,7 @@ _ALL = (
         definition="|X'Y|_F^2 / (|X'X|_F |Y'Y|_F)",
         source="Kornblith et al. 2019, eq. 4 (biased)",
         compute=cka.linear_cka,
+        influence=influence.linear_cka,
         null=cka.biased_null,
         invariances=ROTATION,
         default=True,
@@ -105,6 +113,7 @@ _ALL = (
         definition="linear CKA of U-statistics over different frames",
         source="Song et al. 2012; Nguyen et al. 2021, but over all frames at once",
         compute=cka.debiased_cka,
+        influence=influence.debiased_cka,
         null=nulls.zero,
         invariances=ROTATION,
         range=(-1.0, 1.0),
@@ -115,6 +124,7 @@ _ALL = (
         definition="mean of the canonical correlations",
         source="Hotelling 1936; Raghu et al. 2017, without the SVD step",
         compute=cca.cca,
+        influence=influence.cca,
         null=nulls.mean_correlation,
         invariances=LINEAR,
         ranks=cca.full_ranks,
@@ -125,6 +135,7 @@ _ALL = (
         definition="mean of the squared canonical correlations",
         source="Kornblith et al. 2019, table 1",
         compute=cca.r2_cca,
+        influence=influence.r2_cca,
         null=nulls.mean_squared_correlation,
         invariances=LINEAR,
         ranks=cca.full_ranks,
@@ -135,6 +146,7 @@ _ALL = (
         definition="mean canonical correlation of the directions that hold 99 % of the variance",
         source="Raghu et al. 2017",
         compute=cca.svcca,
+        influence=influence.svcca,
         null=nulls.mean_leading_correlation,
         invariances=ROTATION,
         ranks=cca.leading_ranks,
@@ -146,6 +158,7 @@ _ALL = (
         definition="mean of the canonical correlations weighted by sum_j |<h_i, x_j>|",
         source="Morcos et al. 2018; mean of the weighting by x and by y",
         compute=cca.pwcca,
+        influence=influence.pwcca,
         null=nulls.mean_correlation,
         invariances=frozenset({"translation", "permutation", "scaling"}),
         ranks=cca.full_ranks,
@@ -157,6 +170,7 @@ _ALL = (
         definition="|X'Y|_* / (|X|_F |Y|_F)",
         source="Williams et al. 2021, as a cosine",
         compute=procrustes.procrustes,
+        influence=influence.procrustes,
         null=nulls.nuclear_norm,
         invariances=ROTATION,
     ),
@@ -166,6 +180,7 @@ _ALL = (
         definition="|Q_Y' X|_F^2 / |X|_F^2, Q_Y an orthonormal basis of Y",
         source="Kornblith et al. 2019, table 1",
         compute=cca.regression_r2,
+        influence=influence.regression_r2,
         null=nulls.explained_variance,
         invariances=ROTATION,
         invariances_y=LINEAR,
@@ -178,6 +193,7 @@ _ALL = (
         definition="|r| of all activations of X and of Y as one column each, not centred by unit",
         source="code of Ollerenshaw et al. 2021, there for LSTM and Transformer layers",
         compute=flat.flat_pearson,
+        influence=influence.flat_pearson,
         null=flat.unit_means,
         invariances=frozenset({"scaling"}),
         equal_widths=True,

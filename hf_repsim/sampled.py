@@ -1,0 +1,269 @@
+"""The rows of a sample beside the sums they are of: what layers and pairs say of single frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import RLock
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from hf_repsim.moments import Moments
+from hf_repsim.pair import LayerMoments, PairMoments, Scoring, Terms, Whitening, once
+from hf_repsim.sample import FrameSample
+
+CONTRASTS = 4
+
+
+class Sampled:
+    """A sample of the frames that a scoring is of.
+
+    Args:
+        scoring: the sums.
+        sample: rows of these layers, called as `names_of` says, of some or all of the utterances,
+            evenly spaced in each.
+        frames: utterance -> frames that were summed of it; None: those that are in the sample.
+
+    Attributes:
+        counts: (utterances,) rows of each.
+        frames: (utterances,) frames of each.
+        of: (rows,) utterance of each row.
+        within: (rows,) its place there.
+        weights: (utterances,) float64, frames of each that one row stands for.
+
+    Raises:
+        ValueError: a layer is not there, or an utterance has more rows than frames.
+    """
+
+    def __init__(
+        self, scoring: Scoring, sample: FrameSample, frames: Mapping[str, int] | None = None
+    ) -> None:
+        moments = scoring.moments
+        self.names = names_of(moments)
+        if missing := [name for name in self.names if name not in sample.widths]:
+            raise ValueError(
+                f"the sample has no layer {missing[0]!r}; it has {list(sample.widths)}"
+            )
+        self.lock = RLock()
+        self.scoring, self.sample = scoring, sample
+        self.device = moments.origin.device
+        self.counts = torch.tensor(sample.counts, device=self.device)
+        heard = sample.counts if frames is None else [frames[u] for u in sample.utterances]
+        self.frames = torch.tensor(heard, device=self.device)
+        if (wrong := self.counts > self.frames).any():
+            name = sample.utterances[int(wrong.int().argmax())]
+            raise ValueError(f"utterance {name!r} has more rows in the sample than frames")
+        self.weights = self.frames / self.counts.double()
+        self.of = torch.arange(len(self.counts), device=self.device).repeat_interleave(self.counts)
+        self.within = torch.cat([torch.arange(n) for n in sample.counts]).to(self.device)
+        self._layers: dict[int, LayerRows] = {}
+
+    def pair(self, layer_x: str, layer_y: str) -> PairRows:
+        """Rows of a pair by the names of its layers."""
+        moments, pair = self.scoring.moments, self.scoring.pair(layer_x, layer_y)
+        x, y = moments.index_x(layer_x), moments.index_y(layer_y)
+        return PairRows(self, pair, x=self.layer(x), y=self.layer(y))
+
+    @property
+    def share(self) -> float:
+        """Of all frames that were summed, those of the utterances of the sample."""
+        return float(self.frames.sum()) / self.scoring.moments.n_frames
+
+    @once
+    def contrasts(self) -> Tensor:
+        """Weights of rows in sums that are as far from 0 as those over utterances are off.
+
+        (`CONTRASTS`, rows) float64: differences between neighbouring rows, signs by Walsh
+        functions, less where all frames are rows (Wolter 2007, ch. 8, of systematic samples).
+        """
+        two = self.counts[self.of].div(2, rounding_mode="floor") * 2  # an odd row is left over
+        later, place = self.within % 2, self.within.div(2, rounding_mode="floor")
+        sign = torch.where(self.within < two, 1 - 2.0 * later, 0.0)
+        odd = torch.stack([place.bitwise_and(i) for i in range(CONTRASTS)])
+        odd = (odd.bitwise_and(1) + odd.bitwise_right_shift(1)) % 2  # CONTRASTS are two bits
+        pairs = self.counts.div(2, rounding_mode="floor").clamp_min(1)
+        missed = (1 - self.counts / self.frames.double()) * self.counts / (2 * pairs)
+        return sign * (1 - 2.0 * odd) * (self.weights * missed.sqrt())[self.of]
+
+    def layer(self, index: int) -> LayerRows:
+        """Rows of one layer, made once."""
+        with self.lock:
+            if index not in self._layers:
+                moments, layer = self.scoring.moments, self.scoring.layer(index)
+                mean = moments.totals.frames.split(moments.widths)[index] / moments.n_frames
+                rows = self.sample.layer(self.names[index])
+                self._layers[index] = LayerRows(self, layer, rows=rows, from_origin=mean)
+            return self._layers[index]
+
+
+def names_of(moments: Moments) -> tuple[str, ...]:
+    """Layers as a sample names them: those of one side as they are, of two x/LAYER and y/LAYER."""
+    if moments.within:
+        return moments.layer_names
+    return (*(f"x/{name}" for name in moments.layers_x), *(f"y/{n}" for n in moments.layers_y))
+
+
+class LayerRows:
+    """Rows of one layer about its mean."""
+
+    def __init__(
+        self, sampled: Sampled, layer: LayerMoments, *, rows: Tensor, from_origin: Tensor
+    ) -> None:
+        self.lock = RLock()
+        self._sampled, self._layer, self._raw = sampled, layer, rows
+        self._from_origin = from_origin
+
+    @once
+    def mean(self) -> Tensor:
+        """Mean of each feature over all frames, (features,) float64."""
+        return self._layer.mean
+
+    @once
+    def rows(self) -> Tensor:
+        """About the mean, (n, features) float32."""
+        rows = self._raw.to(self._sampled.device)
+        return rows - self.mean.to(rows)
+
+    @once
+    def norms(self) -> Tensor:
+        """|x|^2, (n,) float64."""
+        return self.rows.square().sum(1).double()
+
+    @once
+    def across(self) -> Tensor:
+        """Of each row x, x' Sxx x, (n,) float64."""
+        return across(self.rows, self._layer.scatter, self.rows)
+
+    @once
+    def grams(self) -> Tensor:
+        """Products of rows about the origin of the sums, within each utterance.
+
+        (utterances, most rows, most rows); 0 beyond an utterance's own.
+        """
+        rows = self.rows + self._from_origin.to(self.rows)
+        padded = pad_sequence(rows.split(self._sampled.counts.tolist()), batch_first=True)
+        return padded @ padded.mT
+
+
+@dataclass(frozen=True)
+class Variates:
+    """Rows in canonical coordinates, as many a side as it has dimensions, those of `rho` first."""
+
+    rho: Tensor  # (k,) float64, descending
+    x: Tensor  # (n, rank of x) float32
+    y: Tensor  # (n, rank of y) float32
+    backs: tuple[Tensor, ...]  # of x and of y: what maps white coordinates to features,
+    turns: tuple[Tensor, ...]  # and canonical ones to white
+
+    @property
+    def back_x(self) -> Tensor:
+        """Sxx w for each direction w, (features of x, rank of x) float64."""
+        return self.backs[0] @ self.turns[0]
+
+    @property
+    def back_y(self) -> Tensor:
+        """The same of y."""
+        return self.backs[1] @ self.turns[1]
+
+
+class PairRows:
+    """Rows of a pair of layers, beside its sums."""
+
+    def __init__(self, sampled: Sampled, pair: PairMoments, *, x: LayerRows, y: LayerRows) -> None:
+        self.lock = RLock()
+        self._sampled = sampled
+        self.pair, self.x, self.y = pair, x, y
+
+    @once
+    def across(self) -> Tensor:
+        """Of each row, x' Sxy y, (n,) float64."""
+        return across(self.x.rows, self.pair.xy, self.y.rows)
+
+    @once
+    def within_utterances(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Of each row, x' C_u y from the rows of its utterance u, and so for xx and yy; (n,)."""
+        x, y = self.x.grams, self.y.grams
+        inside = torch.arange(x.shape[1], device=x.device) < self._sampled.counts[:, None]
+        weights = self._weights
+        return tuple((a * b).sum(2)[inside].double() * weights for a, b in ((x, y), (x, x), (y, y)))
+
+    @once
+    def canonical(self) -> Variates:
+        """In coordinates of all canonical directions."""
+        return self._variates(self.pair.canonical, self.pair.x.full, self.pair.y.full)
+
+    @once
+    def leading(self) -> Variates:
+        """In those of the directions that SVCCA keeps."""
+        pair = self.pair
+        return self._variates(pair.canonical_leading, pair.x.leading, pair.y.leading)
+
+    def by_utterance(self, psi: Tensor) -> Tensor:
+        """Sums over utterances of what rows stand for, (utterances, ...) float64."""
+        zeros = psi.new_zeros(len(self._sampled.counts), *psi.shape[1:], dtype=torch.float64)
+        weights = self._weights.reshape(-1, *[1] * (psi.dim() - 1))
+        return zeros.index_add_(0, self._sampled.of, psi.double() * weights)
+
+    def noise(self, psi: Tensor) -> Tensor:
+        """How far off sums over utterances may be, as only some frames are known.
+
+        Returns (`CONTRASTS`, utterances) float64, each with the square of the error in the mean.
+        """
+        terms = psi.double() * self._sampled.contrasts * self._noise_scale
+        zeros = terms.new_zeros(len(terms), len(self._sampled.counts))
+        return zeros.index_add_(1, self._sampled.of, terms)
+
+    @once
+    def _noise_scale(self) -> float:
+        """What contrasts of rows are to be multiplied by, as frames between them are like them.
+
+        How like, rows cannot tell, but the sums can: sum over utterances of |C_u|^2, of all frames,
+        is less than rows make of it by the error that the contrasts should find.
+        """
+        contrasts = self._sampled.contrasts
+        counts = self._sampled.counts.tolist()
+        weights = pad_sequence(contrasts.T.split(counts), batch_first=True).float()
+        every = pad_sequence(self._weights.split(counts), batch_first=True).float()
+        too_much = found = 0.0
+        x, y = self.x.grams, self.y.grams
+        for product, known in zip((x * y, x * x, y * y), self.pair.hsic(_within), strict=True):
+            of_rows = float((every * (product @ every[..., None])[..., 0]).double().sum())
+            too_much += (of_rows / self._sampled.share - known) / known
+            mean = float((weights * (product @ weights)).double().sum()) / len(contrasts)
+            found += mean / self._sampled.share / known
+        return max(0.0, too_much / found) ** 0.5 if found > 0 else 1.0
+
+    def total(self, psi: Tensor) -> float:
+        """Sum over all frames, as far as the rows tell."""
+        share = self.pair.n_frames / float(self._weights.sum())
+        return float((psi * self._weights).sum()) * share
+
+    @once
+    def _weights(self) -> Tensor:
+        return self._sampled.weights[self._sampled.of]
+
+    def _variates(self, product: Tensor, x: Whitening, y: Whitening) -> Variates:
+        turned = product.shape[0] < product.shape[1]
+        wide = product.T if turned else product
+        values, many = torch.linalg.eigh(wide @ wide.T)
+        many = many.flip(1)
+        few = torch.nn.functional.normalize(wide.T @ many[:, : wide.shape[1]], dim=0)
+        rho = values.flip(0)[: wide.shape[1]].clamp(0, 1).sqrt()
+        left, right = (few, many) if turned else (many, few)
+        rows_x, rows_y = (
+            side.rows @ (basis.into.to(side.rows) @ turn.to(side.rows))
+            for side, basis, turn in ((self.x, x, left), (self.y, y, right))
+        )
+        return Variates(rho, rows_x, rows_y, backs=(x.back, y.back), turns=(left, right))
+
+
+def _within(terms: Terms) -> Tensor:
+    """Sum over utterances of |X_u'Y_u|^2 about the origin."""
+    return terms.within
+
+
+def across(x: Tensor, matrix: Tensor, y: Tensor) -> Tensor:
+    """Of each row, x'My, (n,) float64."""
+    return ((x @ matrix.to(x)) * y).sum(1).double()

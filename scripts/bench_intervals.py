@@ -1,0 +1,157 @@
+"""How often intervals cover the truth, and nulls find something where there is nothing, simulated.
+
+`python scripts/bench_intervals.py --json FILE` draws data sets whose truth is known, as
+`bench_ar_models.py` makes them, takes of each what a run keeps, and counts. Truth is the value of
+the population; where a measure is biased at so few frames (the CCA family most of all), its own
+expectation, the mean over all draws, is what an interval over utterances is about, and both are
+counted. Tables go to stdout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import torch
+from bench_ar_models import Setting, World
+from bench_machine import machine, versions
+
+from hf_repsim.chance import chance_test, of_other_times, of_other_utterances
+from hf_repsim.intervals import of_sums
+from hf_repsim.measures import MEASURES
+
+PAIRS = [("x", "near"), ("x", "far")]
+SETTINGS = {
+    "equal lengths, all frames kept": Setting(100, (100, 100), 0.95, keeps=100),
+    "lengths differ, 16 rows kept": Setting(120, (40, 120), 0.95),
+    "speakers are units, 16 rows kept": Setting(160, (30, 80), 0.95, per_speaker=4),
+    "frames less alike, 48 rows kept": Setting(100, (60, 140), 0.6, 0.2, keeps=48),
+    "frames less alike, 16 rows kept": Setting(100, (60, 140), 0.6, 0.2),
+}
+NULLS = {
+    "other utterances": (of_other_utterances, 4),
+    "other times": (of_other_times, 8),
+}
+INDEPENDENT = Setting(60, (40, 120), 0.95, keeps=8, independent=True)
+ALL_PAIRS = [*PAIRS, ("near", "far")]
+UNBIASED = {"blocked_cka": "linear_cka", "debiased_cka": "linear_cka"}  # of what they estimate
+
+
+def coverage(setting: Setting, repeats: int, measures: list[str]) -> list[dict]:
+    """A row per measure, of values of the first pair and of differences between both pairs."""
+    world = World(setting)
+    values, truth = [], world.truth()
+    for name in measures:
+        compute = MEASURES[UNBIASED.get(name, name)].compute
+        values.append([compute(truth.pair(*pair)) for pair in PAIRS])
+    values = torch.tensor(values, dtype=torch.float64)
+    expected = {"value": values[:, 0], "difference": values[:, 0] - values[:, 1]}
+    draws = {"value": [], "difference": []}
+    for seed in range(repeats):
+        found = of_sums(world.sampled(seed), PAIRS, measures, unit_of=world.speakers())
+        one, other = found[0::2], found[1::2]
+        errors = (one.intervals().error ** 2 + other.intervals().error ** 2).sqrt()
+        for what, part in (("value", one), ("difference", one - other)):
+            ends = part.intervals()
+            parts = (part.values, ends.high - part.values, ends.error, ends.freedom, errors)
+            draws[what].append(torch.stack(parts))
+    return [
+        {"of": what, "measure": name, **_counted(torch.stack(draws[what])[..., i], truth, what)}
+        for what, truths in expected.items()
+        for i, (name, truth) in enumerate(zip(measures, truths.tolist(), strict=True))
+    ]
+
+
+def _counted(draws: torch.Tensor, truth: float, what: str) -> dict:
+    value, half, error, freedom, independent = draws.T
+    own, spread = value.mean(), value.std()
+    counted = {
+        "truth": truth,
+        "bias": float(own) - truth,
+        "sd": float(spread),
+        "error/sd": float(error.square().mean().sqrt() / spread),
+        "covers truth": float(((value - truth).abs() <= half).double().mean()),
+        "covers expectation": float(((value - own).abs() <= half).double().mean()),
+        "width": float(2 * half.mean()),
+        "freedom": float(freedom.mean()),
+    }
+    if what == "difference":  # of what it would be from two errors taken for independent
+        counted["error/two errors"] = float((error / independent).mean())
+    return counted
+
+
+def false_positives(repeats: int, n_draws: int = 99) -> list[dict]:
+    """A row per null: how often independent layers get p <= 5 %, one pair and any of three."""
+    world, rows = World(INDEPENDENT), []
+    for what, (exchange, n) in NULLS.items():
+        p, corrected = [], []
+        for seed in range(repeats):
+            sample = world.sampled(seed).sample
+            how = {"rows_per_utterance": n, "n_draws": n_draws, "seed": seed}
+            found = chance_test(sample, ALL_PAIRS, exchange, **how)
+            p.append(found.p_values)
+            corrected.append(found.corrected.min())
+        one = float((torch.stack(p) <= 0.05).double().mean())
+        any_pair = float((torch.stack(corrected) <= 0.05).double().mean())
+        rows.append({"null": what, "one pair": one, "any of 3, corrected": any_pair})
+    return rows
+
+
+def main() -> None:
+    """Simulate, print, and store."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    told = {"repeats": given.repeats, "machine": machine(torch.device("cpu"))}
+    told |= {"versions": versions(["torch", "numpy"]), "settings": [], "false_positives": []}
+    with ProcessPoolExecutor(given.processes, initializer=_alone) as pool:
+        nulls = pool.submit(false_positives, given.repeats)
+        found = pool.map(_timed, SETTINGS.values(), [given.repeats] * len(SETTINGS))
+        for (name, setting), (rows, seconds) in zip(SETTINGS.items(), found, strict=True):
+            part = {"name": name, **setting.told(), "rows": rows, "cpu_s": seconds}
+            told["settings"].append(part)
+            print(f"{name}\n{_table(rows)}\n", flush=True)
+            _store(told, given.json)
+        told["false_positives"] = nulls.result()
+    noise = math.sqrt(0.05 * 0.95 / given.repeats)
+    print(f"false positives at 5 % (standard error {noise:.3f})\n{_table(told['false_positives'])}")
+    _store(told, given.json)
+
+
+def _alone() -> None:
+    torch.set_num_threads(1)
+
+
+def _timed(setting: Setting, repeats: int) -> tuple[list[dict], float]:
+    """Coverage for all measures that have a formula, and the processor's seconds."""
+    start = time.process_time()
+    rows = coverage(setting, repeats, [n for n, m in MEASURES.items() if m.influence])
+    return rows, time.process_time() - start
+
+
+def _table(rows: list[dict]) -> str:
+    """Columns of one width."""
+    lines = [list(dict.fromkeys(name for row in rows for name in row))]
+    for row in rows:
+        cells = [row.get(name, "") for name in lines[0]]
+        lines.append([f"{v:.4f}" if isinstance(v, float) else str(v) for v in cells])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        for line in lines
+    )
+
+
+def _store(told: dict, path: Path | None) -> None:
+    if path is not None:
+        path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
