@@ -27,6 +27,11 @@ def is_profile(result: SimilarityResult) -> bool:
     return all(name in result.columns for name in ("low", "high", "as_good"))
 
 
+def is_plain(result: SimilarityResult) -> bool:
+    """Whether it is a comparison of layers by layers, and nothing else."""
+    return not (is_trajectory(result) or is_matrix(result) or is_profile(result))
+
+
 def side_name(result: SimilarityResult, side: str) -> str:
     """What a side of a table is called: its model, or the targets of a profile."""
     return "targets" if side == "y" and is_profile(result) else result.model_name(side)

@@ -221,9 +221,9 @@ def tell_skipped(result: SimilarityResult) -> None:
 
 def draw_beside(result: SimilarityResult, folder: Path) -> None:
     """The figures of its kind, beside the table; none of a plain comparison."""
-    from hf_repsim.cells import is_matrix, is_profile
+    from hf_repsim.cells import is_plain
 
-    if not is_matrix(result) and not is_profile(result):
+    if is_plain(result):
         return
     try:
         from hf_repsim.plot import save_figure

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from hf_repsim.cells import has_one_value_a_cell, is_profile, is_trajectory
+from hf_repsim.cells import has_one_value_a_cell, is_plain, is_profile, is_trajectory
 from hf_repsim.machine_paths import without_machine_paths, without_paths
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sample_file import SAMPLE, read_sample, save_sample
@@ -211,11 +211,12 @@ def _left_out(what: str, n_bytes: int) -> str:
 
 def _figures(result: SimilarityResult) -> Iterator[tuple[str, Figure]]:
     """The figures of its kind, by the first measure, and of a comparison a heatmap per measure."""
-    from hf_repsim.trajectory_plot import own_figures
+    if not is_plain(result):
+        from hf_repsim.trajectory_plot import own_figures
 
-    for kind, draw in own_figures(result).items():
-        with suppress(ValueError):  # a figure says so of a result that it does not fit
-            yield kind, draw(result, None)
+        for kind, draw in own_figures(result).items():
+            with suppress(ValueError):  # a figure says so of a result that it does not fit
+                yield kind, draw(result, None)
     if not is_trajectory(result) and not is_profile(result) and has_one_value_a_cell(result):
         from hf_repsim.plot import heatmap
 
