@@ -215,6 +215,8 @@ def widened(
     """A sample with the layers of a further pass beside it, unless that was cut short."""
     if known is None or new is None:
         return new
+    if not new.widths:  # of a pass whose layers are all known
+        return known
     return known.beside(new) if whole else known
 
 

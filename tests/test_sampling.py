@@ -110,6 +110,17 @@ def test_tiles_share_the_frames_of_all_layers_also_when_they_are_read_again(
         same_rows(moments.sample, tiled.sample)
 
 
+def test_a_tile_of_which_all_layers_are_known_adds_nothing(pair, probe, monkeypatch):
+    options = {"probe": probe, "measures": ["linear_cka"]}
+    whole = compare(pair[0], **options)
+    # of one model: the first tile has all layers, which meet the first one
+    monkeypatch.setattr("hf_repsim.session.make_plan", partial(make_plan, passes=3))
+    tiled = compare(pair[0], **options)
+    assert tiled.provenance["plan"]["passes"] == 3
+    same_rows(tiled.sample, whole.sample)
+
+
+
 def test_a_tile_that_was_cut_short_leaves_the_frames_of_those_before_it(pair, probe, monkeypatch):
     monkeypatch.setattr("hf_repsim.session.make_plan", partial(make_plan, passes=3))
     session = Session(pair, probe=probe, batch_seconds=0.1)  # each utterance alone
