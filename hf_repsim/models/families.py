@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hf_repsim.clock import FrameClock
+from hf_repsim.models.features import Padding
 from hf_repsim.models.feeding import (
     Prepare,
     frame_mask,
@@ -66,7 +67,7 @@ class Family:
     head: str | None = None  # of the whole model: makes logits of the last states of the tower
     final: Callable[[Any], str | None] = lambda config: None  # the norm whose output is `final`
     # How it is fed.
-    padding: bool | str | None = None  # of the extractor; None: as it does without being told
+    padding: Padding = None  # as of `make_features`
     padding_exact: Callable[[Any, Any], bool] = lambda config, extractor: False  # worth a check
     # the part of the tower, (rows, samples) -> (rows, channels, frames), that notices padding
     alone: Callable[[Any], str | None] = lambda config: None
@@ -176,10 +177,16 @@ FAMILIES: list[Family] = [
     # Only what the mask says is heard: to fill up a window of 30 or 300 s is in vain.
     Family(
         model_types=(
-            *("qwen2_5_omni", "qwen2_5_omni_thinker", "qwen3_omni_moe", "qwen3_omni_moe_thinker"),
-            *("qwen3_asr", "qwen3_asr_encoder"),
+            *("qwen3_omni_moe", "qwen3_omni_moe_thinker", "qwen3_asr", "qwen3_asr_encoder"),
         ),
         padding=True,
+    ),
+    # Nor here; but silence follows, which the last spectrogram frame of audio reaches into.
+    Family(model_types=("qwen2_5_omni", "qwen2_5_omni_thinker"), padding=160),
+    Family(
+        model_types=("voxtral_realtime", "voxtral_realtime_encoder"),
+        padding=160,
+        prepare=without_tail(1, "input_features"),
     ),
     # The mask is said to be ignored, and is not.
     Family(
@@ -257,10 +264,11 @@ FAMILIES: list[Family] = [
         refused=lambda config: "it hears stereo, in pieces of a second" if stereo(config) else None,
     ),
     Family(model_types=("dac",), blocks="encoder.block"),  # its decoder is the heavier
-    # A second of silence is appended, in which it is to finish its text.
+    # A second of silence is appended, in which it is to finish its text. The frame in which audio
+    # ends goes on into it.
     Family(
         model_types=("kyutai_speech_to_text",),
-        prepare=without_tail(24000, "input_values", "padding_mask"),
+        prepare=without_tail(24000, "input_values", "padding_mask", step=1920),
     ),
     Family(
         model_types=("pe_audio", "pe_audio_encoder"),
