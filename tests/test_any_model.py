@@ -16,12 +16,12 @@ from zoo_facts import DOCUMENT, HEAD, REFUSED, lacking, row
 from zoo_whole import WHOLE
 
 from hf_repsim.audio import AudioBatch, Utterance
-from hf_repsim.models.forward import make_passes
+from hf_repsim.models.forward import make_passes, may_pad
 from hf_repsim.models.speech_model import SpeechModel
 from hf_repsim.models.taps import INPUT, LAST, first_tensor, module_of
 from hf_repsim.states import check_model, extract, load_model
 
-SECONDS = (0.6, 0.87, 0.6, 1.71828)
+SECONDS = (0.6, 0.87, 0.6, 0.93, 1.5, 1.71828)  # two pairs are near enough to share a pass
 HEARD = [name for name in ZOO if name not in REFUSED and not lacking(name)]
 
 
@@ -79,6 +79,13 @@ def test_a_batch_says_of_each_utterance_what_it_says_of_it_alone(loaded):
             assert states.std() > 0
 
 
+def test_near_lengths_share_a_pass_where_padding_changes_nothing(loaded):
+    model, batch = loaded.model, noise(loaded.model, *SECONDS)
+    passes = make_passes(model, [utterance.samples for utterance in batch.utterances])
+    is_mixed = any(len(set(one.n_samples)) > 1 for one in passes)
+    assert is_mixed == (model.window is not None or may_pad(model))
+
+
 def test_its_states_are_those_that_the_library_returns(loaded):
     """Where it does; the last one may be normed, and is not compared then."""
     model, ear = loaded.model, loaded.model.anatomy.ear
@@ -109,7 +116,7 @@ def test_the_weights_of_a_tower_are_those_that_it_has_in_the_whole(loaded, whole
 @pytest.mark.parametrize("loaded", [name for name in HEARD if name in WHOLE], indirect=True)
 def test_a_tower_says_what_it_says_while_the_whole_model_hears(loaded, whole):
     model, how = loaded.model, WHOLE[loaded.name]
-    batch = noise(model, SECONDS[3])
+    batch = noise(model, SECONDS[-1])
     owner, _, method = how.method.rpartition(".")
     given = how.given(model.processor, batch.utterances[0].samples)
     with torch.no_grad(), said_in_passing(whole, model.layers) as said:
@@ -149,7 +156,7 @@ def said_in_passing(whole, layers):
 
 def test_the_least_audio_that_it_needs_has_frames(loaded):
     model = loaded.model
-    (long,) = noise(model, SECONDS[3]).utterances
+    (long,) = noise(model, SECONDS[-1]).utterances
     for n in (model.needs, model.needs + 1):
         short = AudioBatch((Utterance("short", long.samples[:n], model.rate),))
         assert all(len(states) for (states,) in extract(model, short).states.values())

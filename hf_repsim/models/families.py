@@ -68,7 +68,7 @@ class Family:
     final: Callable[[Any], str | None] = lambda config: None  # the norm whose output is `final`
     # How it is fed.
     padding: Padding = None  # as of `make_features`
-    padding_exact: Callable[[Any, Any], bool] = lambda config, extractor: False  # worth a check
+    padding_exact: Callable[[Any, Any], bool] | None = None  # worth a try; None: if it has a mask
     # the part of the tower, (rows, samples) -> (rows, channels, frames), that notices padding
     alone: Callable[[Any], str | None] = lambda config: None
     constants: Mapping[str, Any] = field(default_factory=dict)  # further arguments
@@ -102,7 +102,6 @@ FAMILIES: list[Family] = [
         convs="feature_extractor.conv_layers",
         # Without stable layer norm the same module comes before the blocks.
         final=lambda config: "encoder.layer_norm" if norms_last(config) else None,
-        padding_exact=lambda config, extractor: True,
         # A group norm takes its statistics over time, padding included.
         alone=lambda config: "feature_extractor" if has_group_norm(config) else None,
         harmless_missing=("masked_spec_embed",),
@@ -162,10 +161,12 @@ FAMILIES: list[Family] = [
     Family(model_types=("moonshine_streaming",), prepare=multiple_of(80, "input_values")),
     Family(model_types=("cohere_asr",), prompt=of_cohere),
     Family(model_types=("canary",), prompt=of_a_template),
-    # Frames are taken by eights, which the processor sees to.
+    # Frames are taken by eights, which the processor sees to. Who speaks is a decision, which
+    # padding turns over at some lengths.
     Family(
         model_types=("nemotron3_5_transcribe", "nemotron3_5_transcribe_audio", "nemo_speechlm"),
         prepare=multiple_of(8, "input_features"),
+        padding_exact=lambda config, extractor: False,
         longest=nemotron_chunk,
     ),
     # The mask of its tower is one of attention, which only the whole model makes.
@@ -176,9 +177,7 @@ FAMILIES: list[Family] = [
     ),
     # Only what the mask says is heard: to fill up a window of 30 or 300 s is in vain.
     Family(
-        model_types=(
-            *("qwen3_omni_moe", "qwen3_omni_moe_thinker", "qwen3_asr", "qwen3_asr_encoder"),
-        ),
+        model_types=("qwen3_omni_moe", "qwen3_omni_moe_thinker", "qwen3_asr", "qwen3_asr_encoder"),
         padding=True,
     ),
     # Nor here; but silence follows, which the last spectrogram frame of audio reaches into.
@@ -189,10 +188,7 @@ FAMILIES: list[Family] = [
         prepare=without_tail(1, "input_features"),
     ),
     # The mask is said to be ignored, and is not.
-    Family(
-        model_types=("moss_transcribe_diarize_audio",),
-        inputs=("input_features",),
-    ),
+    Family(model_types=("moss_transcribe_diarize_audio",), inputs=("input_features",)),
     # Towers for which True is padding.
     Family(
         model_types=("gemma3n", "gemma3n_audio"),
@@ -238,11 +234,7 @@ FAMILIES: list[Family] = [
         is_even=False,
         optional_packages=("torchaudio",),
     ),
-    Family(
-        model_types=("vibevoice_acoustic_tokenizer_encoder",),
-        tower="",
-        inputs=("input_values",),
-    ),
+    Family(("vibevoice_acoustic_tokenizer_encoder",), tower="", inputs=("input_values",)),
     Family(
         model_types=("vibevoice_asr",),
         tower="acoustic_tokenizer_encoder",
