@@ -18,7 +18,7 @@ from zoo_whole import WHOLE
 from hf_repsim.audio import AudioBatch, Utterance
 from hf_repsim.models.forward import make_passes, may_pad
 from hf_repsim.models.speech_model import SpeechModel
-from hf_repsim.models.taps import INPUT, LAST, first_tensor, module_of
+from hf_repsim.models.taps import recorded
 from hf_repsim.states import check_model, extract, load_model
 
 SECONDS = (0.6, 0.87, 0.6, 0.93, 1.5, 1.71828)  # two pairs are near enough to share a pass
@@ -119,7 +119,7 @@ def test_a_tower_says_what_it_says_while_the_whole_model_hears(loaded, whole):
     batch = noise(model, SECONDS[-1])
     owner, _, method = how.method.rpartition(".")
     given = how.given(model.processor, batch.utterances[0].samples)
-    with torch.no_grad(), said_in_passing(whole, model.layers) as said:
+    with torch.no_grad(), said_within(whole, model) as said:
         getattr(whole.get_submodule(owner), method)(**given)
     for name, (ours,) in extract(model, batch, ["*"]).states.items():
         rows = [row for part in said[name] for row in model.layers[name].axes.frames(part, 1)]
@@ -131,26 +131,21 @@ def test_a_tower_says_what_it_says_while_the_whole_model_hears(loaded, whole):
 
 
 @contextmanager
-def said_in_passing(whole, layers):
-    """Layer -> what it says at each call, as it is then: some add to it in place later."""
-    said, handles = {name: [] for name in layers}, []
+def said_within(whole, model):
+    """Layer -> what it has said, at each call, when its tower ends.
 
-    def before(name):
-        return lambda module, args, kwargs: said[name].append(first_tensor((*args, kwargs)).clone())
+    Not when it says it: Granite adds to the output of a block in place, and the next one, as the
+    library's `hidden_states`, has the sum. Not later: so do the decoders of some.
+    """
+    paths = {name: layer.module_path for name, layer in model.layers.items()}
 
-    def after(name, last):
-        return lambda module, args, output: said[name].append(
-            (output.last_hidden_state if last else first_tensor(output)).clone()
-        )
+    def keep(*_):
+        for parts in said.values():
+            parts[:] = [part.clone() for part in parts]
 
-    for name, layer in layers.items():
-        path, module = layer.module_path, whole.get_submodule(module_of(layer.module_path))
-        if path.endswith(INPUT):
-            handles.append(module.register_forward_pre_hook(before(name), with_kwargs=True))
-        else:
-            handles.append(module.register_forward_hook(after(name, path.endswith(LAST))))
-    yield said
-    for handle in handles:
+    with recorded(whole, paths) as said:
+        handle = whole.get_submodule(model.anatomy.ear.tower).register_forward_hook(keep)
+        yield said
         handle.remove()
 
 
