@@ -150,6 +150,7 @@ def test_features_are_prepared_as_models_want_them():
     assert not inverted("m")(made)["m"].any()
     assert with_mask("x", "new")(made)["new"].shape == (2, 5)
     assert without_tail(2, "m")(made)["m"].shape == (2, 3)
+    assert without_tail(2, "m", step=4)(made)["m"].shape == (2, 4)
     mask = frame_mask({"attention_mask": torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1]])})
     assert mask["attention_mask"].tolist() == [[[[True, True]]], [[[True, True]]]]
 
@@ -159,6 +160,19 @@ def test_what_an_extractor_makes_is_named_audio_first(tmp_path):
     assert output_names(extractor) == ["input_features", "attention_mask"]
     made = make_features(extractor, [np.ones(16000, np.float32)])
     assert made["input_features"].shape[0] == 1
+
+
+@pytest.mark.parametrize(("seconds", "n_frames"), [(1.0, 101), (3.999, 400)])
+def test_silence_follows_audio_as_far_as_the_window_goes(tmp_path, seconds, n_frames):
+    extractor = find_checkpoint(save(ZOO["qwen2_5_omni_thinker"], tmp_path)).extractor
+    rng = np.random.default_rng(0)
+    wave = rng.standard_normal(round(16000 * seconds)).astype(np.float32)
+    made = make_features(extractor, [wave], padding=160)
+    filled = make_features(extractor, [wave], padding="max_length")
+    assert made["input_features"].shape[-1] == n_frames
+    n = int(filled["attention_mask"].sum())
+    assert made["attention_mask"].sum() == n
+    assert torch.equal(made["input_features"][..., :n], filled["input_features"][..., :n])
 
 
 def test_what_was_measured_is_kept_and_what_cannot_be_read_is_measured_again(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import torch
 from tiny_models import noise
 
 from hf_repsim.audio import AudioBatch, Utterance
+from hf_repsim.models.families import Family
 from hf_repsim.models.forward import hear, make_passes, may_pad
 from hf_repsim.states import extract, load_model, prepare
 
@@ -54,6 +55,28 @@ def test_the_self_check_catches_a_family_that_calls_padding_exact_and_is_wrong(s
 def test_near_lengths_share_a_pass_where_that_is_exact(speech_model):
     shared = passes(speech_model, 15000, 2000, 16000, 13000)
     assert list(map(len, shared)) == ([4] if speech_model.window else [1, 3])
+
+
+@pytest.mark.parametrize("variant", ["wav2vec2-stable"])
+def test_padding_is_tried_unasked_if_a_mask_and_clocks_tell_where_rows_end(speech_model):
+    family = replace(speech_model.family, padding_exact=Family.padding_exact)
+    unknown = replace(speech_model, family=family, padding_exact=None)
+    known = unknown.anatomy
+    deaf = replace(known, ear=replace(known.ear, arguments={"input_values": "input_values"}))
+    layers = {name: replace(layer, is_regular=False) for name, layer in known.layers.items()}
+    assert may_pad(replace(unknown))
+    assert not may_pad(replace(unknown, anatomy=deaf))
+    assert not may_pad(replace(unknown, anatomy=replace(known, layers=layers)))
+
+
+@pytest.mark.parametrize("variant", ["wav2vec2-stable"])
+def test_padding_that_cannot_be_tried_is_not_exact(speech_model):
+    def no_rows(made):
+        assert len(made["input_values"]) == 1, "one at a time"
+        return made
+
+    alone = replace(speech_model.family, prepare=no_rows)
+    assert not may_pad(replace(speech_model, family=alone, padding_exact=None))
 
 
 @pytest.mark.parametrize("variant", ["speech2text", "speech2text-model"])

@@ -147,7 +147,7 @@ MUSICGEN = {
         "ffn_dim": 32,
         "num_attention_heads": 2,
         "hidden_size": 32,
-        "num_codebooks": 2,
+        "num_codebooks": 5,  # as many as its codec says at its least bandwidth
         "pad_token_id": 16,
         "bos_token_id": 16,
     },

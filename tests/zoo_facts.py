@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from zoo import NOT_BUILT, ZOO
+from zoo_whole import WHOLE
 
 from hf_repsim.models.anatomy import Anatomy
 
@@ -21,7 +22,8 @@ REFUSED = {
     "gemma4_unified": "it has no encoder",
     "inkling_mm_model": "it hears bins that only its processor makes",
 }
-HEAD = ("entry", "class", "hears in", "input", "layers", "ms per frame", "frame times", "window")
+HEAD = ("entry", "class", "hears in", "input", "layers", "ms per frame", "frame times", "window",
+        "whole fed by")  # fmt: skip
 
 
 def lacking(name: str) -> list[str]:
@@ -38,7 +40,7 @@ def row(name: str, anatomy: Anatomy, rate: int) -> str:
     cells = (
         *(name, f"`{ZOO[name].architecture}`", f"`{anatomy.ear.tower or '.'}`"),
         *(", ".join(f"`{one}`" for one in anatomy.ear.arguments), str(len(layers))),
-        *(", ".join(f"{hop:g}" for hop in hops), times, seconds or ""),
+        *(", ".join(f"{hop:g}" for hop in hops), times, seconds or "", _fed_by(name)),
     )
     return f"| {' | '.join(cells)} |"
 
@@ -53,6 +55,12 @@ def document(rows: Mapping[str, str]) -> str:
     lines = [*_PREFACE, "", f"| {' | '.join(HEAD)} |", "|" + " --- |" * len(HEAD), *table]
     lines += ["", "## Refused", "", *refused, "", "## Not for audio, or not to be had", "", *deaf]
     return "\n".join([*lines, ""])
+
+
+def _fed_by(name: str) -> str:
+    if name not in WHOLE:
+        return ""
+    return f"`{WHOLE[name].processor}`" if WHOLE[name].processor else "features"
 
 
 def _untried(name: str) -> str:
@@ -71,9 +79,14 @@ Every audio architecture of transformers 5.23, built tiny with random weights an
 folder by name. For each of them `tests/test_any_model.py` tries that layers are known before
 weights are read; that frames are as many as the clock says, at awkward lengths; that a batch says
 of each utterance what it says of it alone; that states are those that the library returns as
-`hidden_states`, where it returns them; and that a tower read alone has the weights that it has in
-the whole model. "derived" frame times are computed from the configuration, "measured" ones found
-with noise and clicks on a copy of random weights, as `hf_repsim/models/geometry.py` tells. A window
-is filled up whatever the length of the audio. Lines of models that need torchaudio or timm were
-written where these are, and are tried where they are. Written by `python scripts/write_models.py`.
+`hidden_states`, where it returns them; that a tower read alone has the weights that it has in the
+whole model; and that it says what it says while the whole model hears the same audio.
+
+"derived" frame times are computed from the configuration, "measured" ones found with noise and
+clicks on a copy of random weights, as `hf_repsim/models/geometry.py` tells. A window is filled up
+whatever the length of the audio. The last column says what fed the whole model, where the tower is
+a part of one: its processor, with audio in a text; or its features, beside tokens where it takes
+any (`tests/zoo_whole.py`). Silence that an extractor puts before audio is left out of both, and
+images are not looked at. Lines of models that need torchaudio or timm were written where these
+are, and are tried where they are. Written by `python scripts/write_models.py`.
 """.splitlines()

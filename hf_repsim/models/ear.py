@@ -40,6 +40,11 @@ class Ear:
     arguments: Mapping[str, str]  # output of the feature extractor -> argument
     constants: Mapping[str, Any] = field(default_factory=dict)  # further arguments
 
+    @property
+    def takes_mask(self) -> bool:
+        """Whether it is told which of its features are of audio."""
+        return any(name.endswith("mask") for name in self.arguments.values())
+
     def hear(self, whole: nn.Module, inputs: Mapping[str, Tensor], **options: Any) -> Any:
         """Call a model, up to where its tower ends.
 

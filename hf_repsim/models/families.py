@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hf_repsim.clock import FrameClock
+from hf_repsim.models.features import Padding
 from hf_repsim.models.feeding import (
     Prepare,
     frame_mask,
@@ -66,8 +67,8 @@ class Family:
     head: str | None = None  # of the whole model: makes logits of the last states of the tower
     final: Callable[[Any], str | None] = lambda config: None  # the norm whose output is `final`
     # How it is fed.
-    padding: bool | str | None = None  # of the extractor; None: as it does without being told
-    padding_exact: Callable[[Any, Any], bool] = lambda config, extractor: False  # worth a check
+    padding: Padding = None  # as of `make_features`
+    padding_exact: Callable[[Any, Any], bool] | None = None  # worth a try; None: if it has a mask
     # the part of the tower, (rows, samples) -> (rows, channels, frames), that notices padding
     alone: Callable[[Any], str | None] = lambda config: None
     constants: Mapping[str, Any] = field(default_factory=dict)  # further arguments
@@ -101,7 +102,6 @@ FAMILIES: list[Family] = [
         convs="feature_extractor.conv_layers",
         # Without stable layer norm the same module comes before the blocks.
         final=lambda config: "encoder.layer_norm" if norms_last(config) else None,
-        padding_exact=lambda config, extractor: True,
         # A group norm takes its statistics over time, padding included.
         alone=lambda config: "feature_extractor" if has_group_norm(config) else None,
         harmless_missing=("masked_spec_embed",),
@@ -161,10 +161,12 @@ FAMILIES: list[Family] = [
     Family(model_types=("moonshine_streaming",), prepare=multiple_of(80, "input_values")),
     Family(model_types=("cohere_asr",), prompt=of_cohere),
     Family(model_types=("canary",), prompt=of_a_template),
-    # Frames are taken by eights, which the processor sees to.
+    # Frames are taken by eights, which the processor sees to. Who speaks is a decision, which
+    # padding turns over at some lengths.
     Family(
         model_types=("nemotron3_5_transcribe", "nemotron3_5_transcribe_audio", "nemo_speechlm"),
         prepare=multiple_of(8, "input_features"),
+        padding_exact=lambda config, extractor: False,
         longest=nemotron_chunk,
     ),
     # The mask of its tower is one of attention, which only the whole model makes.
@@ -175,17 +177,18 @@ FAMILIES: list[Family] = [
     ),
     # Only what the mask says is heard: to fill up a window of 30 or 300 s is in vain.
     Family(
-        model_types=(
-            *("qwen2_5_omni", "qwen2_5_omni_thinker", "qwen3_omni_moe", "qwen3_omni_moe_thinker"),
-            *("qwen3_asr", "qwen3_asr_encoder"),
-        ),
+        model_types=("qwen3_omni_moe", "qwen3_omni_moe_thinker", "qwen3_asr", "qwen3_asr_encoder"),
         padding=True,
     ),
-    # The mask is said to be ignored, and is not.
+    # Nor here; but silence follows, which the last spectrogram frame of audio reaches into.
+    Family(model_types=("qwen2_5_omni", "qwen2_5_omni_thinker"), padding=160),
     Family(
-        model_types=("moss_transcribe_diarize_audio",),
-        inputs=("input_features",),
+        model_types=("voxtral_realtime", "voxtral_realtime_encoder"),
+        padding=160,
+        prepare=without_tail(1, "input_features"),
     ),
+    # The mask is said to be ignored, and is not.
+    Family(model_types=("moss_transcribe_diarize_audio",), inputs=("input_features",)),
     # Towers for which True is padding.
     Family(
         model_types=("gemma3n", "gemma3n_audio"),
@@ -231,11 +234,7 @@ FAMILIES: list[Family] = [
         is_even=False,
         optional_packages=("torchaudio",),
     ),
-    Family(
-        model_types=("vibevoice_acoustic_tokenizer_encoder",),
-        tower="",
-        inputs=("input_values",),
-    ),
+    Family(("vibevoice_acoustic_tokenizer_encoder",), tower="", inputs=("input_values",)),
     Family(
         model_types=("vibevoice_asr",),
         tower="acoustic_tokenizer_encoder",
@@ -257,10 +256,11 @@ FAMILIES: list[Family] = [
         refused=lambda config: "it hears stereo, in pieces of a second" if stereo(config) else None,
     ),
     Family(model_types=("dac",), blocks="encoder.block"),  # its decoder is the heavier
-    # A second of silence is appended, in which it is to finish its text.
+    # A second of silence is appended, in which it is to finish its text. The frame in which audio
+    # ends goes on into it.
     Family(
         model_types=("kyutai_speech_to_text",),
-        prepare=without_tail(24000, "input_values", "padding_mask"),
+        prepare=without_tail(24000, "input_values", "padding_mask", step=1920),
     ),
     Family(
         model_types=("pe_audio", "pe_audio_encoder"),

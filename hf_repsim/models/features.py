@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+Padding = bool | str | int | None
+
 
 def make_features(
     extractor: Any,
     waveforms: Sequence[np.ndarray],
     *,
-    padding: bool | str | None = None,
+    padding: Padding = None,
     mask: bool = False,
 ) -> dict[str, Tensor]:
     """Run a feature extractor.
@@ -22,7 +24,8 @@ def make_features(
     Args:
         extractor: Of transformers.
         waveforms: Per row (n_samples,) float32, at its rate.
-        padding: Its argument; None: as it does unasked.
+        padding: Its argument; None: as it does unasked; a number: to so many samples of silence
+            more than the longest row has, within its window.
         mask: Ask for a mask also where it would make none.
 
     Returns:
@@ -30,6 +33,10 @@ def make_features(
     """
     known = inspect.signature(type(extractor).__call__).parameters
     options = {"sampling_rate": extractor.sampling_rate, "return_tensors": "pt"}
+    if isinstance(padding, int) and not isinstance(padding, bool):
+        filled = max(map(len, waveforms)) + padding
+        options["max_length"] = min(filled, getattr(extractor, "n_samples", filled))
+        padding = "max_length"
     if padding is not None:
         options["padding"] = padding
     if mask or getattr(extractor, "return_attention_mask", None) is True:
@@ -50,7 +57,7 @@ def output_names(extractor: Any) -> list[str]:
 
 
 def feature_lengths(
-    extractor: Any, lengths: Sequence[int], *, padding: bool | str | None = None
+    extractor: Any, lengths: Sequence[int], *, padding: Padding = None
 ) -> list[int]:
     """Values in an extractor's main output, for so many samples each."""
     rng = np.random.default_rng(0)

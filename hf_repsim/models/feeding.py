@@ -41,9 +41,15 @@ def with_mask(features: str, mask: str) -> Prepare:
     return lambda made: {mask: torch.ones(made[features].shape[:2], dtype=torch.bool)} | made
 
 
-def without_tail(n: int, *names: str) -> Prepare:
-    """Leave out the last n samples of some outputs, (rows, ..., time)."""
-    return lambda made: {k: v[..., :-n] if k in names else v for k, v in made.items()}
+def without_tail(n: int, *names: str, step: int = 1) -> Prepare:
+    """Leave out the last n samples of some outputs, (rows, ..., time), but fill up a step."""
+
+    def kept(length: int) -> int:
+        return -(-(length - n) // step) * step
+
+    return lambda made: {
+        k: v[..., : kept(v.shape[-1])] if k in names else v for k, v in made.items()
+    }
 
 
 def frame_mask(made: Made) -> Made:

@@ -23,6 +23,9 @@ from hf_repsim.models.teacher import Forced, token_rows
 
 # Padded and alone, valid frames may differ by this much of the layer's standard deviation.
 PADDING_TOLERANCE = 1e-4
+# Lengths that share a pass when padding is tried, in hops of the slowest layer, beside what a model
+# needs: at several parts of a hop, and longer ones for blocks of attention.
+_TRIED = (tuple(8 + 1.25 * k for k in range(5)), (33, 40))
 # Where padding is exact it still costs time: a padded row is at least this share audio.
 _LEAST_AUDIO = 0.8
 
@@ -111,10 +114,18 @@ def _rows(model: SpeechModel, name: str, said: list[Tensor], *, n_rows: int) -> 
 
 
 def may_pad(model: SpeechModel) -> bool:
-    """Whether padding changes nothing, tried once per model on noise, alone and padded."""
+    """Whether padding changes nothing, tried once per model on noise, alone and padded.
+
+    Not worth a try, if its family does not say otherwise, is a model that takes no mask, or whose
+    clocks do not count the frames of any length (where a row ends could not be told).
+    """
     if model.padding_exact is None:
-        exact = model.family.padding_exact(model.module.config, model.processor)
-        model.padding_exact = exact and _padding_is_exact(model)
+        told = model.family.padding_exact
+        hearing = model.hearing
+        is_told = hearing.ear.takes_mask and all(one.is_regular for one in hearing.layers.values())
+        is_told = is_told and model.teacher is None  # text has a try of its own
+        worth = is_told if told is None else told(model.module.config, model.processor)
+        model.padding_exact = worth and _padding_is_exact(model)
     return model.padding_exact
 
 
@@ -122,16 +133,26 @@ def _padding_is_exact(model: SpeechModel) -> bool:
     # what half precision rounds differs between passes, padded or not: it is no evidence
     exact = replace(model, precision="fp32") if model.is_half else model
     hop = max(layer.clock.hop for layer in model.layers.values())
-    noise = np.random.default_rng(0).standard_normal(model.needs + int(64 * hop))
-    long = noise.astype(np.float32)
-    short = long[: model.needs + int(16 * hop)]
+    tried = [[model.needs + round(n * hop) for n in hops] for hops in _TRIED]
+    # some models have a frame too many where audio ends with a hop
+    tried[0].insert(0, math.ceil(model.needs / hop + 8) * round(hop))
+    noise = np.random.default_rng(0).standard_normal(max(map(max, tried))).astype(np.float32)
+    try:
+        return all(_are_as_alone(exact, [noise[:n] for n in lengths]) for lengths in tried)
+    except Exception:  # of any model: not each can be given rows of several lengths
+        return False
+
+
+def _are_as_alone(model: SpeechModel, waves: Sequence[np.ndarray]) -> bool:
+    """Whether rows, the last of which is the longest, say in one pass what they say alone."""
     names = list(model.layers)
-    (alone,) = hear(exact, _prepared(exact, [(0, short)]), names)
-    padded, _ = hear(exact, _prepared(exact, [(0, short), (1, long)]), names)
-    return all(
-        bool((alone[n] - padded[n]).abs().max() <= PADDING_TOLERANCE * alone[n].std())
-        for n in names
-    )
+    together = hear(model, _prepared(model, list(enumerate(waves))), names)
+    for i, padded in enumerate(together[:-1]):
+        (alone,) = hear(model, _prepared(model, [(0, waves[i])]), names)
+        for name, states in alone.items():
+            if not (states - padded[name]).abs().max() <= PADDING_TOLERANCE * states.std():
+                return False
+    return True
 
 
 def _groups(model: SpeechModel, pieces: list[_Piece], size: int) -> list[list[_Piece]]:

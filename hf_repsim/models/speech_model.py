@@ -40,7 +40,7 @@ class SpeechModel:
     processor: Any  # the feature extractor
     family: Family = field(repr=False)
     architecture: str = ""  # class that the checkpoint was loaded with
-    padding_exact: bool | None = None  # None: not tried yet; only some families ever try
+    padding_exact: bool | None = None  # None: not tried yet
     asked: str | None = None  # the Hub's revision that was asked for, as a branch
     precision: str = "fp32"  # one of PRECISIONS; in half precision the forward pass is autocast
     teacher: Teacher | None = None  # makes the decoder say transcripts, if its layers are compared
