@@ -115,7 +115,7 @@ def _be_one(home: Path, x: str, y: str, seconds: float) -> None:
     }  # rows are folded first
     held = [part for name, part in state.items() if name not in left_out]
     told = {"seconds": took[0], "cpu": took[1], "audio": sum(heard) / FRAMES, "sent": sum(sent)}
-    told["sums"] = sum(map(_size, held))
+    told["sums"] = sum(map(_size, held)) + moments.sample.nbytes  # frames go over the wire too
     told["cka"] = np.ravel(score(moments, ["linear_cka"]).matrix("linear_cka")).tolist()
     rank = os.environ.get("RANK", "0")
     (home / _TOLD.format(rank)).write_text(json.dumps(told))
