@@ -22,7 +22,7 @@ from torch import Tensor
 
 from hf_repsim.measures import MEASURES
 from hf_repsim.pair import Undefined
-from hf_repsim.sampled import CONTRASTS, PairRows, Sampled
+from hf_repsim.sample_rows import CONTRASTS, PairRows, Sampled
 
 # With fewer degrees of freedom, what is taken off for noise is itself too noisy, and nothing is.
 # In simulations 95 % intervals cover 94 to 98 % with 4, and more, for being wider, with 10.
