@@ -225,7 +225,8 @@ class PairRows:
             too_much += (of_rows / self._sampled.share - known) / known
             mean = float((weights * (product @ weights)).double().sum()) / len(contrasts)
             found += mean / self._sampled.share / known
-        return max(0.0, too_much / found) ** 0.5 if found > 0 else 1.0
+        # sums that were brought to another origin do not tell: then nothing is taken off
+        return max(0.0, too_much / found) ** 0.5 if found > 0 else 0.0
 
     def total(self, psi: Tensor) -> float:
         """Sum over all frames, as far as the rows tell."""
