@@ -27,6 +27,7 @@ from hf_repsim.sample_rows import CONTRASTS, PairRows, Sampled
 # With fewer degrees of freedom, what is taken off for noise is itself too noisy, and nothing is.
 # In simulations 95 % intervals cover 94 to 98 % with 4, and more, for being wider, with 10.
 ENOUGH_FREEDOM = 4
+ROUNDING = 1e-5  # of what a value owes to all utterances, which adds up float32 products
 LEAST_FREEDOM = 2  # below that, t-quantiles say nothing: 12.7 standard errors with 1
 
 
@@ -128,13 +129,14 @@ def of_sums(
 def ends(sampled: Sampled, rows: PairRows, measure: str, *, value: float) -> tuple[float, float]:
     """Of the 95 % interval of one value over utterances, within the range of the measure.
 
-    nan where there is no value, no formula, or fewer than `LEAST_FREEDOM` degrees of freedom.
+    nan where there is no value, no formula, fewer than `LEAST_FREEDOM` degrees of freedom, or where
+    the rows plainly lack frames that matter.
     """
     if math.isnan(value) or MEASURES[measure].influence is None:
         return math.nan, math.nan
-    columns = [of_pair(sampled, rows, measure, value=value)]
-    found = _of_utterances(sampled, columns).intervals()
-    if not float(found.freedom) >= LEAST_FREEDOM:
+    influence = _of_utterances(sampled, [of_pair(sampled, rows, measure, value=value)])
+    found = influence.intervals()
+    if not float(found.freedom) >= LEAST_FREEDOM or _lacks_frames(influence, sampled.share):
         return math.nan, math.nan
     least, most = MEASURES[measure].range
     low, high = (float(end.clamp(least, most)) for end in (found.low, found.high))
@@ -159,6 +161,20 @@ def of_pair(
         return torch.tensor(value, dtype=missing.dtype), missing, missing.expand(CONTRASTS, -1)
     moved = rows.by_utterance(psi)
     return torch.tensor(value, dtype=torch.float64), moved.cpu(), rows.noise(psi).cpu()
+
+
+def _lacks_frames(influence: Influence, share: float) -> bool:
+    """Whether what one value owes to all utterances is further from 0 than noise explains.
+
+    Over all frames it is 0. Where a few extreme frames rule a layer and are not among the rows, it
+    is many times the noise, and the interval would be too narrow.
+    """
+    error = float(influence.intervals().error)
+    noise = float(influence.noise.square().mean(0).sum())
+    off = abs(float(influence.moved.sum()))
+    return off > max(error, ROUNDING) and off > 3 * math.sqrt(
+        noise + max(0.0, 1 - share) * error**2
+    )
 
 
 def _of_utterances(sampled: Sampled, columns: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Influence:
