@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm.auto import tqdm
 
+from hf_repsim.intervals import ends
 from hf_repsim.lineup import Model, pair_of
 from hf_repsim.measures import MEASURES, Measure
 from hf_repsim.moments import Moments
@@ -18,6 +19,7 @@ from hf_repsim.pair import PairMoments, Scoring, Undefined
 from hf_repsim.pairing import label_of
 from hf_repsim.probe import Probe
 from hf_repsim.result import SimilarityResult, by_measure
+from hf_repsim.sample_rows import PairRows, Sampled, names_of
 from hf_repsim.session import Session
 from hf_repsim.spectrum import SPECTRA, joined_spectra, named_spectra, spectrum_of
 
@@ -35,24 +37,45 @@ def compare(
     *,
     probe: Probe | str | None = None,
     measures: Sequence[str] | None = None,
+    intervals: bool = False,
     accelerator: Accelerator | None = None,
     **options: Any,
 ) -> SimilarityResult:
     """Compare the layers of two speech models, or of one with itself, on audio that both hear.
 
-    `measures` names entries of `MEASURES`, None those marked as default; the rest is as for
-    `accumulate`. Returns a row per measure and layer pair, with provenance and the sums
-    (`.moments`; None where they do not fit in memory and were heard in tiles).
+    `measures` names entries of `MEASURES`, None those marked as default; `intervals` is as for
+    `score` and the rest as for `accumulate`. Returns a row per measure and layer pair, with
+    provenance and the sums (`.moments`; None where they do not fit in memory and were heard in
+    tiles).
 
     Raises:
-        ValueError: a name, layer, measure or dataset is not there, before a model is loaded.
+        ValueError: a name, layer, measure or dataset is not there, or intervals are asked for
+            and no frames to be kept, before a model is loaded.
         Interrupted: Ctrl-C; the sums of what was heard until then come with it.
     """
     chosen = choose_measures(measures)
     session = Session(pair_of(x, y), probe=probe, accelerator=accelerator, **options)
+    return listen_and_score(session, chosen, intervals=intervals)
+
+
+def listen_and_score(
+    session: Session, measures: Sequence[str], *, intervals: bool = False
+) -> SimilarityResult:
+    """Let a session hear, and score what it heard. Errors as `compare`."""
+    if intervals:
+        require_frames(session.options.sample_frames)
     session.hear()
-    shown = session.options.progress
-    return score_tiles(session, lambda moments: score(moments, chosen, progress=shown))
+    how = {"intervals": intervals, "progress": session.options.progress}
+    return score_tiles(session, lambda moments: score(moments, measures, **how))
+
+
+def require_frames(kept: int) -> None:
+    """Raise ValueError where no frames are kept, which intervals are computed from."""
+    if not kept:
+        raise ValueError(
+            "intervals need frames of each utterance beside the sums, and none are kept: hear "
+            "again with sample_frames (--sample-frames), 16 unless it is 0"
+        )
 
 
 def accumulate(
@@ -91,28 +114,27 @@ def score(
     moments: Moments,
     measures: Sequence[str] | None = None,
     *,
+    intervals: bool = False,
     progress: bool = False,
     spectra: bool = True,
 ) -> SimilarityResult:
     """Compute measures from sums: no model, no audio; `progress` shows a bar on stderr.
 
     A value that would mean nothing (too few frames, a constant layer, an origin far from the mean)
-    is nan, with a note that says why; one that is mostly chance has a note too. With `spectra` the
-    provenance tells how many directions each layer uses (`hf_repsim.spectrum`).
+    is nan, with a note that says why; one that is mostly chance has a note too. With `intervals`
+    each value has its 95 % interval over utterances, `low` to `high`, nan where there is none
+    (`hf_repsim.intervals`). With `spectra` the provenance tells how many directions each layer
+    uses (`hf_repsim.spectrum`).
 
     Raises:
-        ValueError: an unknown measure.
+        ValueError: an unknown measure, or intervals of sums beside which no frames were kept.
     """
     chosen = [MEASURES[name] for name in choose_measures(measures)]
     scoring = Scoring(moments)
+    rows_of = _rows_of(chosen, scoring, intervals=intervals)
     constant = [name for i, name in enumerate(moments.layer_names) if scoring.layer(i).constant]
     if constant:
         warnings.warn(f"constant over all frames: {', '.join(constant)}", stacklevel=2)
-
-    def rows_of(names: tuple[str, str]) -> list[dict[str, Any]]:
-        pair = scoring.pair(*names)
-        own = pair_columns(names)
-        return [{"measure": measure.name, **own, **_row(measure, pair)} for measure in chosen]
 
     rows = side_by_side(rows_of, moments.pairs, moments.origin.device)
     options = {"total": len(moments.pairs), "unit": "pair", "disable": not progress}
@@ -126,6 +148,40 @@ def score(
         found = side_by_side(spectrum_of, layers, moments.origin.device)
         provenance[SPECTRA] = named_spectra(moments, dict(zip(met, found, strict=True)))
     return SimilarityResult(columns, provenance, moments)
+
+
+def _rows_of(
+    chosen: Sequence[Measure], scoring: Scoring, *, intervals: bool
+) -> Callable[[tuple[str, str]], list[dict[str, Any]]]:
+    """What makes the rows of a pair of layers. Errors as `score`."""
+    sampled = _sampled(scoring) if intervals else None
+
+    def rows_of(names: tuple[str, str]) -> list[dict[str, Any]]:
+        kept = None if sampled is None else sampled.pair(*names)
+        pair = scoring.pair(*names) if kept is None else kept.pair
+        rows = [
+            {"measure": measure.name, **pair_columns(names), **_row(measure, pair)}
+            for measure in chosen
+        ]
+        for row in rows if intervals else ():
+            row["low"], row["high"] = _ends(sampled, kept, row)
+        return rows
+
+    return rows_of
+
+
+def _sampled(scoring: Scoring) -> Sampled | None:
+    """The frames beside the sums; None if a pass that was cut short left some layer without."""
+    sample = scoring.moments.sample
+    require_frames(0 if sample is None else sample.n_rows)
+    whole = set(names_of(scoring.moments)) <= set(sample.widths)
+    return Sampled(scoring, sample) if whole else None
+
+
+def _ends(sampled: Sampled | None, kept: PairRows | None, row: dict[str, Any]) -> tuple:
+    if sampled is None:
+        return float("nan"), float("nan")
+    return ends(sampled, kept, row["measure"], value=row["value"])
 
 
 def side_by_side(work: Callable, items: Sequence, device: torch.device) -> Iterator:

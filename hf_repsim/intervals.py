@@ -22,11 +22,13 @@ from torch import Tensor
 
 from hf_repsim.measures import MEASURES
 from hf_repsim.pair import Undefined
-from hf_repsim.sampled import CONTRASTS, PairRows, Sampled
+from hf_repsim.sample_rows import CONTRASTS, PairRows, Sampled
 
 # With fewer degrees of freedom, what is taken off for noise is itself too noisy, and nothing is.
 # In simulations 95 % intervals cover 94 to 98 % with 4, and more, for being wider, with 10.
 ENOUGH_FREEDOM = 4
+ROUNDING = 1e-5  # of what a value owes to all utterances, which adds up float32 products
+LEAST_FREEDOM = 2  # below that, t-quantiles say nothing: 12.7 standard errors with 1
 
 
 @dataclass(frozen=True)
@@ -117,18 +119,40 @@ def of_sums(
         rows = sampled.pair(*names)
         of_pairs.append([of_pair(sampled, rows, name) for name in measures])
     columns = [found for of_measure in zip(*of_pairs, strict=True) for found in of_measure]
-    values, moved, noise = (torch.stack(part, -1) for part in zip(*columns, strict=True))
-    names, share = tuple(sampled.sample.utterances), sampled.share
     if unit_of is None:
-        return Influence(names, values, moved / share**0.5, noise / share**0.5)
-    return _grouped(Influence(names, values, moved, noise), unit_of, share)
+        return _of_utterances(sampled, columns)
+    values, moved, noise = (torch.stack(part, -1) for part in zip(*columns, strict=True))
+    found = Influence(tuple(sampled.sample.utterances), values, moved, noise)
+    return _grouped(found, unit_of, sampled.share)
 
 
-def of_pair(sampled: Sampled, rows: PairRows, measure: str) -> tuple[Tensor, Tensor, Tensor]:
-    """One value, what it owes to each utterance, and the noise in that, float64."""
+def ends(sampled: Sampled, rows: PairRows, measure: str, *, value: float) -> tuple[float, float]:
+    """Of the 95 % interval of one value over utterances, within the range of the measure.
+
+    nan where there is no value, no formula, fewer than `LEAST_FREEDOM` degrees of freedom, or where
+    the rows plainly lack frames that matter.
+    """
+    if math.isnan(value) or MEASURES[measure].influence is None:
+        return math.nan, math.nan
+    influence = _of_utterances(sampled, [of_pair(sampled, rows, measure, value=value)])
+    found = influence.intervals()
+    if not float(found.freedom) >= LEAST_FREEDOM or _lacks_frames(influence, sampled.share):
+        return math.nan, math.nan
+    least, most = MEASURES[measure].range
+    low, high = (float(end.clamp(least, most)) for end in (found.low, found.high))
+    return low, high
+
+
+def of_pair(
+    sampled: Sampled, rows: PairRows, measure: str, *, value: float | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One value, what it owes to each utterance, and the noise in that, float64.
+
+    `value` is computed here unless it is known.
+    """
     entry, n = MEASURES[measure], len(sampled.counts)
     try:
-        value = entry.compute(rows.pair)
+        value = entry.compute(rows.pair) if value is None else value
         psi = None if entry.influence is None else entry.influence(rows).double()
     except Undefined:
         value, psi = math.nan, None
@@ -137,6 +161,27 @@ def of_pair(sampled: Sampled, rows: PairRows, measure: str) -> tuple[Tensor, Ten
         return torch.tensor(value, dtype=missing.dtype), missing, missing.expand(CONTRASTS, -1)
     moved = rows.by_utterance(psi)
     return torch.tensor(value, dtype=torch.float64), moved.cpu(), rows.noise(psi).cpu()
+
+
+def _lacks_frames(influence: Influence, share: float) -> bool:
+    """Whether what one value owes to all utterances is further from 0 than noise explains.
+
+    Over all frames it is 0. Where a few extreme frames rule a layer and are not among the rows, it
+    is many times the noise, and the interval would be too narrow.
+    """
+    error = float(influence.intervals().error)
+    noise = float(influence.noise.square().mean(0).sum())
+    off = abs(float(influence.moved.sum()))
+    return off > max(error, ROUNDING) and off > 3 * math.sqrt(
+        noise + max(0.0, 1 - share) * error**2
+    )
+
+
+def _of_utterances(sampled: Sampled, columns: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Influence:
+    """Of what `of_pair` gives, each utterance for itself."""
+    values, moved, noise = (torch.stack(part, -1) for part in zip(*columns, strict=True))
+    names, scale = tuple(sampled.sample.utterances), sampled.share**0.5
+    return Influence(names, values, moved / scale, noise / scale)
 
 
 def _grouped(influence: Influence, unit_of: Mapping[str, str], share: float) -> Influence:

@@ -41,6 +41,7 @@ _CELL_WITH_VALUE = 0.24
 _LABEL = 8.0
 _NAME = 7.5
 _MAX_NOTES = 3
+_BAND = "Shaded: 95 % intervals over utterances."
 
 
 def heatmap(
@@ -86,7 +87,7 @@ def heatmap(
 
 
 def profile(result: SimilarityResult, measure: str | Sequence[str] | None = None) -> Figure:
-    """Similarity over depth: a line per measure, and its null as a dashed line.
+    """Similarity over depth: a line per measure, its interval around it, and its null dashed.
 
     Of one model each layer with the next one, of two with the same layers each with the same one,
     else each layer of x with the most similar layer of y. Raises ValueError as ``heatmap``, and
@@ -96,7 +97,6 @@ def profile(result: SimilarityResult, measure: str | Sequence[str] | None = None
     measures = _measures(result, measure)
     layers = list(map(_layer, result.layers_x))
     width, height = min(7.0, max(3.0, 0.17 * len(layers))), 2.2
-    heard = f" {result.counts()}." if result.counts() else ""
     with matplotlib.rc_context(_STYLE):
         sheet = Sheet(
             (width, height),
@@ -105,15 +105,17 @@ def profile(result: SimilarityResult, measure: str | Sequence[str] | None = None
             right=0.1,
             above=0.08 + 0.16 * ((len(measures) + 1) // 2),
             title=_title(result),
-            caption=[f"Each layer with the {_match(result)}.{heard}", f"Dashed: {NULL}."],
+            caption=_below_profile(result),
         )
         axes = sheet.axes(0)
         for name in measures:
-            values, nulls = _over_depth(result, name)
+            values, nulls, *ends = _over_depth(result, name)
             (line,) = axes.plot(
                 values, marker="o", markersize=3, linewidth=1.2, label=safe(measure_label(name))
             )
             axes.plot(nulls, linestyle="--", linewidth=0.8, color=line.get_color())
+            style = {"color": line.get_color(), "alpha": 0.15, "linewidth": 0}
+            axes.fill_between(range(len(values)), *ends, **style)
         axes.set_xticks(range(len(layers)), layers, rotation=90)
         axes.set_xlim(-0.5, len(layers) - 0.5)
         axes.set_ylim(min(0.0, axes.get_ylim()[0]), max(1.02, axes.get_ylim()[1]))
@@ -205,6 +207,12 @@ def _caption(result: SimilarityResult, panels: Sequence[Panel]) -> list[str]:
     return lines
 
 
+def _below_profile(result: SimilarityResult) -> list[str]:
+    heard = f" {result.counts()}." if result.counts() else ""
+    band = f" {_BAND}" if "low" in result.columns else ""
+    return [f"Each layer with the {_match(result)}.{heard}", f"Dashed: {NULL}.{band}"]
+
+
 def _layer(name: str) -> str:
     return safe(shortened(name))
 
@@ -271,17 +279,19 @@ def _one_model(result: SimilarityResult) -> bool:
     return isinstance(models, dict) and "x" in models and models["x"] == models.get("y")
 
 
-def _over_depth(result: SimilarityResult, measure: str) -> tuple[np.ndarray, np.ndarray]:
-    """Per layer of x: the value with its match among the layers of y, and the null there."""
+def _over_depth(result: SimilarityResult, measure: str) -> list[np.ndarray]:
+    """Per layer of x: value, null, low and high with its match among the layers of y."""
     values = result.matrix(measure)
-    has_null = "null" in result.columns
-    nulls = result.matrix(measure, "null") if has_null else np.full_like(values, np.nan)
+    tables = [
+        result.matrix(measure, name) if name in result.columns else np.full_like(values, np.nan)
+        for name in ("value", "null", "low", "high")
+    ]
     rows = np.arange(len(values))
     if result.layers_x != result.layers_y:
         match = np.where(np.isnan(values), -np.inf, values).argmax(axis=1)
     elif _one_model(result):  # with itself a layer is 1; the last layer has no next one
         last = np.full((len(values), 1), np.nan)
-        values, nulls, match = np.hstack([values, last]), np.hstack([nulls, last]), rows + 1
+        tables, match = [np.hstack([table, last]) for table in tables], rows + 1
     else:
         match = rows
-    return values[rows, match], nulls[rows, match]
+    return [table[rows, match] for table in tables]

@@ -24,16 +24,17 @@ def rescore(
     measures: Sequence[str] | None = None,
     *,
     tiles: Iterable[Moments] | None = None,
+    intervals: bool = False,
     progress: bool = False,
 ) -> SimilarityResult:
     """Compute measures from the sums of a result.
 
     `tiles` are its sums where they do not fit in memory at once (`load_tiles`); they are let go one
-    after the other. None as measures: the default ones. When and with which versions the audio was
-    heard is kept in the provenance as `heard`.
+    after the other. None as measures: the default ones; `intervals` as for `score`. When and with
+    which versions the audio was heard is kept in the provenance as `heard`.
 
     Raises:
-        ValueError: an unknown measure, or a result without sums.
+        ValueError: an unknown measure, a result without sums, or intervals of one without frames.
     """
     chosen = choose_measures(measures)
     if tiles is None and result.moments is None:
@@ -44,7 +45,7 @@ def rescore(
     tables, provenance = [], dict(result.provenance)
     provenance.pop("sums", None)
     for moments in [result.moments] if tiles is None else tiles:
-        scored = score_sums(moments, chosen, progress=progress)
+        scored = score_sums(moments, chosen, intervals=intervals, progress=progress)
         tables.append(scored.columns)
         provenance |= joined_spectra((provenance, scored.provenance))
         del moments, scored  # before the next one is read
@@ -56,13 +57,18 @@ def rescore(
 
 
 def score_sums(
-    moments: Moments, measures: Sequence[str], *, progress: bool = False
+    moments: Moments,
+    measures: Sequence[str],
+    *,
+    intervals: bool = False,
+    progress: bool = False,
 ) -> SimilarityResult:
     """As `score`, but that a measure is refused which needs what these sums do not tell."""
     all_known = knows_utterances(moments)
     known = [name for name in measures if all_known or not MEASURES[name].by_utterance]
     told = {"n_frames": moments.n_frames, "n_utterances": moments.n_utterances, "note": _UNKNOWN}
-    blank = dict.fromkeys(COLUMNS) | {"value": math.nan, "null": math.nan} | told
+    numbers = ("value", "null", *(("low", "high") if intervals else ()))
+    blank = dict.fromkeys(COLUMNS) | dict.fromkeys(numbers, math.nan) | told
     refused = [
         blank | {"measure": measure, **pair_columns(pair)}
         for measure in measures
@@ -71,7 +77,7 @@ def score_sums(
     ]
     tables, provenance = [], dict(moments.provenance)
     if known:
-        scored = score(moments, known, progress=progress)
+        scored = score(moments, known, intervals=intervals, progress=progress)
         tables, provenance = [scored.columns], scored.provenance
     if refused:
         tables.append({name: [row[name] for row in refused] for name in refused[0]})

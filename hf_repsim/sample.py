@@ -35,6 +35,7 @@ class FrameSample:
     def __init__(self, widths: Mapping[str, int]) -> None:
         self.widths = dict(widths)
         self._parts: dict[str, Tensor] = {}  # utterance -> (its rows, features of all layers)
+        self._heard: dict[str, int] = {}  # utterance -> frames of it
         self._rows: Tensor | None = None  # all parts as one, once somebody asked
 
     @property
@@ -46,6 +47,11 @@ class FrameSample:
     def counts(self) -> list[int]:
         """Rows of each utterance, none of them 0."""
         return [len(part) for part in self._parts.values()]
+
+    @property
+    def frames(self) -> dict[str, int]:
+        """Utterance -> frames that were heard of it, of which its rows are some or all."""
+        return {utterance: self._heard[utterance] for utterance in self._parts}
 
     @property
     def rows(self) -> Tensor:
@@ -69,7 +75,12 @@ class FrameSample:
         return sum(part.nbytes for part in self._parts.values())
 
     def add(
-        self, rows: Mapping[str, Tensor], utterances: Sequence[str], counts: Sequence[int]
+        self,
+        rows: Mapping[str, Tensor],
+        utterances: Sequence[str],
+        counts: Sequence[int],
+        *,
+        frames: Sequence[int] | None = None,
     ) -> None:
         """Keep rows of whole utterances.
 
@@ -77,10 +88,11 @@ class FrameSample:
             rows: layer -> (rows of all utterances, one after the other, features), anywhere.
             utterances: their ids; one that has no rows is left out.
             counts: rows of each.
+            frames: frames that were heard of each; None: its rows are all of them.
 
         Raises:
-            ValueError: a layer has another number of rows than the utterances, or an utterance is
-                there already.
+            ValueError: a layer has another number of rows than the utterances, an utterance has
+                more rows than frames, or is there already.
         """
         for name in self.widths:
             if len(rows[name]) != sum(counts):
@@ -88,10 +100,17 @@ class FrameSample:
                     f"layer {name} has {len(rows[name])} rows where the utterances of the sample "
                     f"have {sum(counts)}"
                 )
+        heard = dict(zip(utterances, counts if frames is None else frames, strict=True))
+        for utterance, n in zip(utterances, counts, strict=True):
+            if n > heard[utterance]:
+                raise ValueError(
+                    f"utterance {utterance!r} has more rows in the sample than frames: {n} of "
+                    f"{heard[utterance]}"
+                )
         side_by_side = torch.cat([rows[name] for name in self.widths], 1).float().cpu()
         parts = zip(utterances, side_by_side.split(list(counts)), strict=True)
         # copies, as what one is a part of would stay whole when others are let go
-        self._put({utterance: part.clone() for utterance, part in parts if len(part)})
+        self._put({utterance: part.clone() for utterance, part in parts if len(part)}, heard)
 
     def thin(
         self,
@@ -106,7 +125,7 @@ class FrameSample:
         starts = accumulate([0, *counts])
         chosen = [start + i for start, own in zip(starts, kept, strict=False) for i in own]
         rows = {name: frames[name][chosen] for name in self.widths}
-        self.add(rows, utterances, [len(own) for own in kept])
+        self.add(rows, utterances, [len(own) for own in kept], frames=counts)
 
     def __add__(self, other: FrameSample) -> FrameSample:
         """Rows of the utterances of both.
@@ -117,7 +136,7 @@ class FrameSample:
         if list(self.widths.items()) != list(other.widths.items()):
             raise ValueError("samples of different layers cannot be added")
         both = self._of(self._parts)
-        both._put(other._parts)
+        both._put(other._parts, other._heard)
         return both
 
     def beside(self, other: FrameSample) -> FrameSample:
@@ -126,14 +145,15 @@ class FrameSample:
         Raises:
             ValueError: other utterances, or a layer that is in both.
         """
-        if self.counts != other.counts or self.utterances != other.utterances:
+        same = self.counts == other.counts and self.frames == other.frames
+        if not same or self.utterances != other.utterances:
             raise ValueError("samples of different utterances are not of one comparison")
         if again := self.widths.keys() & other.widths.keys():
             raise ValueError(f"layer {min(again)} is in both samples")
         both = FrameSample(self.widths | other.widths)
         both._rows = torch.cat([self.rows, other.rows], 1)
         parts = both._rows.split(self.counts) if self._parts else ()
-        both._parts = dict(zip(self._parts, parts, strict=True))
+        both._parts, both._heard = dict(zip(self._parts, parts, strict=True)), self.frames
         return both
 
     def in_order(self) -> FrameSample:
@@ -159,7 +179,13 @@ class FrameSample:
 
     def renamed(self, names: Mapping[str, str]) -> FrameSample:
         """The same rows of utterances of other names, for those that `names` has."""
-        return self._of({names.get(name, name): part for name, part in self._parts.items()})
+        renamed = FrameSample(self.widths)
+        parts, heard = (
+            {names.get(name, name): it for name, it in of.items()}
+            for of in (self._parts, self.frames)
+        )
+        renamed._put(parts, heard)
+        return renamed
 
     def layer(self, name: str) -> Tensor:
         """Rows of one layer, (n, features), without a copy."""
@@ -181,24 +207,25 @@ class FrameSample:
 
     def __getstate__(self) -> tuple:
         # one tensor: each part would take the whole of what it is a view of with it
-        return self.widths, self.utterances, self.counts, self.rows
+        return self.widths, self.frames, self.counts, self.rows
 
     def __setstate__(self, state: tuple) -> None:
-        self.widths, utterances, counts, self._rows = state
+        self.widths, self._heard, counts, self._rows = state
         parts = self._rows.split(counts) if counts else ()
-        self._parts = dict(zip(utterances, parts, strict=True))
+        self._parts = dict(zip(self._heard, parts, strict=True))
 
     def _of(self, parts: Mapping[str, Tensor]) -> FrameSample:
         sample = FrameSample(self.widths)
-        sample._parts = dict(parts)
+        sample._put(parts, self._heard)
         return sample
 
-    def _put(self, parts: Mapping[str, Tensor]) -> None:
+    def _put(self, parts: Mapping[str, Tensor], heard: Mapping[str, int]) -> None:
         again = next((name for name in parts if name in self._parts), None)
         if again is not None:
             raise ValueError(f"utterance {again!r} is in the sample already; none counts twice")
         if parts:
             self._parts |= parts
+            self._heard |= {utterance: heard[utterance] for utterance in parts}
             self._rows = None
 
 

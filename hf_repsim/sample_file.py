@@ -16,6 +16,7 @@ SCHEMA = 1
 _META, _ROWS = "hf_repsim_sample", "rows"
 _MAX_UTTERANCES = 1_000_000
 _MAX_LAYERS = 8192
+_MOST = 1 << 53  # as far as float64 counts
 
 
 def save_sample(sample: FrameSample, folder: str | Path) -> Path:
@@ -29,6 +30,7 @@ def save_sample(sample: FrameSample, folder: str | Path) -> Path:
         "layers": list(map(list, sample.widths.items())),
         "utterances": sample.utterances,
         "counts": sample.counts,
+        "frames": list(sample.frames.values()),
     }
     tensors = {_ROWS: sample.rows.contiguous()}
     return write_tensors(Path(folder) / SAMPLE, tensors, (_META, meta))
@@ -52,7 +54,7 @@ def read_sample(path: Path) -> FrameSample:
             if names == {_ROWS}:
                 found = file.get_slice(_ROWS)
                 shape, kind = found.get_shape(), found.get_dtype()
-                widths, counts = _checked(meta, path)
+                widths, counts, frames = _checked(meta, path)
                 if (shape, kind) == ([sum(counts.values()), sum(widths.values())], "F32"):
                     rows = file.get_tensor(_ROWS)
     except (SafetensorError, OSError) as error:
@@ -61,7 +63,8 @@ def read_sample(path: Path) -> FrameSample:
         raise ValueError(f"{path} has not the finite float32 rows that its metadata tells of")
     sample = FrameSample(widths)
     parts = rows.split(list(widths.values()), 1) if widths else ()
-    sample.add(dict(zip(widths, parts, strict=True)), list(counts), list(counts.values()))
+    by_layer = dict(zip(widths, parts, strict=True))
+    sample.add(by_layer, list(counts), list(counts.values()), frames=frames)
     return sample
 
 
@@ -75,12 +78,15 @@ def _meta(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]:
     return meta
 
 
-def _checked(meta: Mapping[str, Any], path: Path) -> tuple[dict[str, int], dict[str, int]]:
-    """Layer -> features, and utterance -> rows, each a number above 0."""
+def _checked(
+    meta: Mapping[str, Any], path: Path
+) -> tuple[dict[str, int], dict[str, int], list[int]]:
+    """Layer -> features, utterance -> rows, and frames of each: numbers above 0."""
     try:
         layers, utterances = list(meta["layers"]), list(meta["utterances"])
         pairs = list(zip(utterances, meta["counts"], strict=True))
         widths, counts = ({str(n): _above_0(k) for n, k in both} for both in (layers, pairs))
+        frames = [_above_0(n, least=k) for k, n in zip(meta["counts"], meta["frames"], strict=True)]
     except (LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{path} holds no usable sample of frames: {error!r}") from error
     if not 0 < len(layers) <= _MAX_LAYERS or len(utterances) > _MAX_UTTERANCES:
@@ -88,10 +94,10 @@ def _checked(meta: Mapping[str, Any], path: Path) -> tuple[dict[str, int], dict[
                          "that is no sample of frames")  # fmt: skip
     if len(widths) < len(layers) or len(counts) < len(utterances):
         raise ValueError(f"{path} names a layer or an utterance of its sample twice")
-    return widths, counts
+    return widths, counts, frames
 
 
-def _above_0(number: Any) -> int:
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise ValueError(f"{number!r} is no number of rows or features")
+def _above_0(number: Any, *, least: int = 1) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or not least <= number < _MOST:
+        raise ValueError(f"{number!r} is no number of rows or features, or of frames")
     return number

@@ -117,7 +117,7 @@ class Savepoint:
         account = {
             "key": self._key,
             "moments": saved.moments.meta(),
-            "sample": sample and [list(sample.widths.items()), sample.utterances, sample.counts],
+            "sample": sample and _told(sample),
             "position": saved.position,
             "heard": {**vars(heard), "digest": heard.fingerprint},
             "too_short": saved.too_short,
@@ -164,14 +164,19 @@ def _rows(sample: FrameSample | None) -> dict[str, Tensor]:
     return {_SAMPLE: sample.rows} if sample is not None and sample.n_rows else {}
 
 
+def _told(sample: FrameSample) -> list[list]:
+    frames = sample.frames
+    return [list(sample.widths.items()), list(frames), sample.counts, list(frames.values())]
+
+
 def _sample(state: Mapping[str, Tensor], account: Any) -> FrameSample | None:
     if account is None:
         return None
-    widths, utterances, counts = account
+    widths, utterances, counts, frames = account
     sample, widths = FrameSample(dict(widths)), dict(widths)
     if utterances:
         parts = state[_SAMPLE].split(list(widths.values()), 1)
-        sample.add(dict(zip(widths, parts, strict=True)), utterances, counts)
+        sample.add(dict(zip(widths, parts, strict=True)), utterances, counts, frames=frames)
     return sample
 
 

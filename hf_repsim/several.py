@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hf_repsim.comparison import choose_measures, score, score_tiles
+from hf_repsim.comparison import choose_measures, listen_and_score
 from hf_repsim.lineup import Model, labelled
 from hf_repsim.measures import MEASURES
 from hf_repsim.result import SimilarityResult
@@ -22,6 +22,7 @@ def matrix(
     *,
     probe: Probe | str | None = None,
     measures: Sequence[str] | None = None,
+    intervals: bool = False,
     accelerator: Accelerator | None = None,
     **options: Any,
 ) -> SimilarityResult:
@@ -35,6 +36,7 @@ def matrix(
             of a name is the label.
         probe: what they hear; text is read by `Probe.parse`, None is the package's own speech.
         measures: symmetric ones of `MEASURES`; None: those marked as default.
+        intervals: give each value its 95 % interval over utterances, as `score`.
         accelerator: processes and device; None: those that were started.
         options: as for `accumulate`, but `pairs`. `layers` are globs of LAYER or LABEL/LAYER; None:
             five of each model, evenly spaced from the first hidden state to the last.
@@ -46,9 +48,7 @@ def matrix(
     """
     chosen = symmetric_measures(measures)
     session = session_of(models, probe=probe, accelerator=accelerator, **options)
-    session.hear()
-    shown = session.options.progress
-    return score_tiles(session, lambda moments: score(moments, chosen, progress=shown))
+    return listen_and_score(session, chosen, intervals=intervals)
 
 
 def session_of(models: Sequence[Model] | Mapping[str, Model], **options: Any) -> Session:

@@ -18,7 +18,7 @@ from torch import Tensor
 from hf_repsim.moments import Moments
 from hf_repsim.pair import Scoring
 from hf_repsim.sample import FrameSample, evenly_spaced
-from hf_repsim.sampled import Sampled
+from hf_repsim.sample_rows import Sampled
 
 WIDTH, STRONG = 16, 10  # features of a layer, and strong directions
 LAYERS = ("x", "near", "far")
@@ -103,8 +103,9 @@ class World:
             kept.append(len(rows))
             before += n
         sample = FrameSample(dict.fromkeys(LAYERS, WIDTH))
-        sample.add({name: part[chosen] for name, part in frames.items()}, names, kept)
-        return Sampled(Scoring(moments), sample, dict(zip(names, counts, strict=True)))
+        rows = {name: part[chosen] for name, part in frames.items()}
+        sample.add(rows, names, kept, frames=counts)
+        return Sampled(Scoring(moments), sample)
 
     def speakers(self) -> dict[str, str] | None:
         """Utterance -> speaker; None where each is by another one."""

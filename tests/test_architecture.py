@@ -23,7 +23,7 @@ PACKAGE = ROOT / "hf_repsim"
 STANDS = {
     0: """
         chance clock intervals measures moments origin pair pairing products result rounding sample
-        sampled schema spectrum table text_clock
+        sample_rows schema spectrum table text_clock
     """,
     1: """
         ahead audio circumstances columns course ctc frames input_frames labels lineup location

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -45,6 +45,20 @@ def test_error_rates_in_the_text_are_means_of_the_stored_runs(data):
         assert round(100 * sum(rates) / len(rates)) == int(rate)
 
 
+def test_how_often_intervals_hold_the_truth_is_what_the_stored_simulation_says():
+    stored = json.loads((ROOT / "docs" / "bench" / "intervals.json").read_text())
+    paragraph = re.search(r"^`--intervals`.*?\n\n", README, re.M | re.S)[0].replace("\n", " ")
+    (setting,) = (one for one in stored["settings"] if f'"{one["name"]}"' in paragraph)
+    assert f"In {stored['repeats']} simulated data sets" in paragraph
+    rows = {row["measure"]: row for row in setting["rows"] if row["of"] == "value"}
+    told = re.findall(r"`(\w+)` in (\d+) %", paragraph)
+    assert len(told) == 4
+    for measure, percent in told:
+        assert int(percent) == round(100 * rows[measure]["covers truth"])
+    average = re.search(r"though (\d+) % held what PWCCA gives on average", paragraph)[1]
+    assert int(average) == round(100 * rows["pwcca"]["covers expectation"])
+
+
 @pytest.mark.parametrize("line", BENCH[2:])
 def test_a_ratio_in_the_text_is_that_of_the_stored_benchmark(line):
     job, told = (cell.strip() for cell in line.strip("|").split("|"))

@@ -14,7 +14,7 @@ from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
 from hf_repsim.pair import Scoring
 from hf_repsim.sample import FrameSample, evenly_spaced
-from hf_repsim.sampled import Sampled
+from hf_repsim.sample_rows import Sampled
 
 COUNTS = tuple(4 + u % 7 for u in range(150))
 WITH_FORMULA = [name for name, measure in MEASURES.items() if measure.influence]
@@ -58,9 +58,8 @@ def sampled_of(frames, counts, most=None):
     names = [f"u{u}" for u in range(len(counts))]
     sample = FrameSample({name: part.shape[1] for name, part in frames.items()})
     kept = {name: part[index] for name, part in frames.items()}
-    sample.add(kept, names, [len(inside) for inside in rows])
-    lengths = dict(zip(names, counts, strict=True))
-    return Sampled(scoring_of(frames, counts), sample, lengths)
+    sample.add(kept, names, [len(inside) for inside in rows], frames=counts)
+    return Sampled(scoring_of(frames, counts), sample)
 
 
 @pytest.mark.parametrize("measure", WITH_FORMULA)
@@ -161,10 +160,9 @@ def test_half_of_the_utterances_tell_the_error_of_all(by):
         few = FrameSample(WIDTHS)
         few.add({name: part[:half] for name, part in frames_of(counts, seed).items()},
                 every.sample.utterances[:300], counts[:300])  # fmt: skip
-        lengths = dict(zip(few.utterances, few.counts, strict=True))
         errors = [
             of_sums(sampled, [("a", "b")], ["cca"], unit_of=speakers).intervals().error
-            for sampled in (Sampled(every.scoring, few, lengths), every)
+            for sampled in (Sampled(every.scoring, few), every)
         ]
         ratios.append(float(errors[0] / errors[1]))
     assert np.mean(ratios) == pytest.approx(1, abs=0.15)
@@ -224,5 +222,3 @@ def test_what_does_not_belong_together_is_refused():
         jackknife(torch.zeros(1), torch.zeros(1, 1))
     with pytest.raises(ValueError, match="the sample has no layer 'c'; it has"):
         Sampled(sampled.scoring, FrameSample({"a": 5, "b": 5}))
-    with pytest.raises(ValueError, match="'u0' has more rows in the sample than frames"):
-        Sampled(sampled.scoring, sampled.sample, dict.fromkeys(sampled.sample.utterances, 3))

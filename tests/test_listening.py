@@ -20,6 +20,7 @@ from hf_repsim.lineup import check_models
 from hf_repsim.listening import _Share, listen, processes, refuse_lone_processes
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
+from hf_repsim.sample import FrameSample
 from hf_repsim.savepoint import Savepoint
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,6 +42,18 @@ def sums(folder, n):
 def rows(folder, n):
     """The rows kept by each of n processes."""
     return [torch.load(folder / f"{n}-{rank}.pt")[0]["sample"] for rank in range(n)]
+
+
+def intervals(folder, n):
+    """Of what the last of n processes kept."""
+    (moments, account), kept = sums(folder, n)[-1], rows(folder, n)[-1]
+    moments.sample = FrameSample(moments.layers_x)
+    by_layer = dict(zip(moments.layers_x, kept.split(moments.widths, 1), strict=True))
+    heard, counts = account["sample"]
+    names, frames = zip(*heard, strict=True)
+    moments.sample.add(by_layer, names, counts, frames=frames)
+    columns = score(moments, ["blocked_cka", "linear_cka", "cca"], intervals=True).columns
+    return np.array([columns["low"], columns["high"]])
 
 
 def same_bits(one, other):
@@ -81,6 +94,9 @@ def test_several_processes_give_the_numbers_of_one(tmp_path, hubert, n, n_uttera
     expected, several = score(alone, list(MEASURES)), sums(tmp_path, n)
     for kept in rows(tmp_path, n):
         torch.testing.assert_close(kept, rows(tmp_path, 1)[0], rtol=1e-6, atol=1e-6)
+    sure, known = intervals(tmp_path, 1), intervals(tmp_path, n)
+    np.testing.assert_allclose(known, sure, rtol=1e-4, atol=1e-5)
+    assert np.isfinite(sure).any() or n_utterances == 2
     for moments, own in several:
         assert same_bits(moments, several[0][0])
         assert own == account

@@ -15,7 +15,7 @@ def sample_of(**utterances) -> FrameSample:
     sample = FrameSample(WIDTHS)
     for name, n in utterances.items():
         rows = {layer: rows_of(name, n, width) for layer, width in WIDTHS.items()}
-        sample.add(rows, [name], [n])
+        sample.add(rows, [name], [n], frames=[10 * n])
     return sample
 
 
@@ -41,6 +41,34 @@ def test_frames_are_thinned_evenly_utterance_by_utterance():
     sample.thin({"encoder.0": frames, "other": frames[:1]}, ["a", "b"], [10, 2], at_most=2)
     assert sample.counts == [2, 2]
     torch.testing.assert_close(sample.rows, frames[[2, 7, 10, 11]].float(), rtol=0, atol=0)
+    assert sample.frames == {"a": 10, "b": 2}
+
+
+@pytest.mark.parametrize(
+    ("become", "frames"),
+    [
+        (lambda s: s, {"b": 20, "a": 30}),
+        (lambda s: s + sample_of(c=1), {"b": 20, "a": 30, "c": 10}),
+        (lambda s: s.of(["a"]), {"a": 30}),
+        (lambda s: s.few(1), {"b": 20}),
+        (lambda s: s.only(torch.tensor([True, True, True, False, False])), {"b": 20, "a": 30}),
+        (lambda s: s.renamed({"a": "z"}), {"b": 20, "z": 30}),
+        (lambda s: merged([s, sample_of(c=1)]), {"a": 30, "b": 20, "c": 10}),
+        (lambda s: widened(s, beside(s), whole=True), {"b": 20, "a": 30}),
+        (lambda s: pickle.loads(pickle.dumps(s)), {"b": 20, "a": 30}),
+    ],
+    ids=["it", "added", "of", "few", "only", "renamed", "merged", "widened", "pickled"],
+)
+def test_how_many_frames_were_heard_goes_where_the_rows_go(become, frames):
+    assert list(become(sample_of(b=2, a=3)).frames.items()) == list(frames.items())
+
+
+def beside(sample):
+    """A layer of the same frames that the sample lacks."""
+    other = FrameSample({"final": 1})
+    rows = {"final": torch.zeros(sample.n_rows, 1)}
+    other.add(rows, sample.utterances, sample.counts, frames=list(sample.frames.values()))
+    return other
 
 
 def test_few_utterances_of_parts_are_the_few_of_the_whole():
@@ -54,7 +82,7 @@ def test_few_utterances_of_parts_are_the_few_of_the_whole():
 
 def test_layers_of_a_further_pass_stand_beside_unless_it_was_cut_short():
     one, other = sample_of(a=3, b=2), FrameSample({"final": 2})
-    other.add({"final": rows_of("a", 5, 2)}, ["a", "b"], [3, 2])
+    other.add({"final": rows_of("a", 5, 2)}, ["a", "b"], [3, 2], frames=[30, 20])
     both = widened(one, other, whole=True)
     assert both.widths == WIDTHS | {"final": 2} and both.counts == [3, 2]
     torch.testing.assert_close(both.layer("final"), rows_of("a", 5, 2).float(), rtol=0, atol=0)
@@ -88,7 +116,7 @@ def test_samples_of_processes_make_that_of_one_in_whatever_order_they_come():
 def test_an_utterance_without_rows_is_not_in_the_sample():
     sample = FrameSample(WIDTHS)
     sample.add({name: torch.zeros(2, n) for name, n in WIDTHS.items()}, ["a", "b"], [0, 2])
-    assert (sample.utterances, sample.n_rows) == (["b"], 2)
+    assert (sample.utterances, sample.n_rows, sample.frames) == (["b"], 2, {"b": 2})
     assert FrameSample(WIDTHS).rows.shape == (0, 5)
 
 
@@ -116,10 +144,16 @@ def test_groups_are_even_keep_utterances_whole_and_do_not_depend_on_the_order():
             lambda sample: sample.add({n: torch.zeros(1, w) for n, w in WIDTHS.items()}, "z", [2]),
             "layer encoder.0 has 1 rows where the utterances of the sample have 2",
         ),
+        (
+            lambda sample: sample.add(
+                {n: torch.zeros(2, w) for n, w in WIDTHS.items()}, "z", [2], frames=[1]
+            ),
+            "'z' has more rows in the sample than frames: 2 of 1",
+        ),
         (lambda sample: sample.beside(sample_of(b=3)), "samples of different utterances are not"),
         (lambda sample: sample.beside(sample), "layer encoder.0 is in both samples"),
     ],
-    ids=["again", "other-layers", "rows", "other-utterances", "layer-again"],
+    ids=["again", "other-layers", "rows", "frames", "other-utterances", "layer-again"],
 )
 def test_what_cannot_be_one_sample_is_refused(change, said):
     with pytest.raises(ValueError, match=said):

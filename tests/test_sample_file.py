@@ -9,7 +9,13 @@ from safetensors.torch import save_file
 from hf_repsim.sample import FrameSample
 from hf_repsim.sample_file import SAMPLE, read_sample, save_sample
 
-META = {"schema": 1, "layers": [["a", 2], ["b", 1]], "utterances": ["u", "v"], "counts": [1, 3]}
+META = {
+    "schema": 1,
+    "layers": [["a", 2], ["b", 1]],
+    "utterances": ["u", "v"],
+    "counts": [1, 3],
+    "frames": [1, 40],
+}
 
 
 def written(folder, rows=None, name="rows", **meta):
@@ -24,10 +30,11 @@ def test_what_is_written_comes_back_to_the_last_bit(tmp_path):
     sample = FrameSample({"encoder.10": 3, "encoder.9": 2})
     rows = torch.randn(5, 5, generator=torch.Generator().manual_seed(0))
     by_layer = {"encoder.10": rows[:, :3], "encoder.9": rows[:, 3:]}
-    sample.add(by_layer, ["b/\udcff", "a"], [2, 3])
+    sample.add(by_layer, ["b/\udcff", "a"], [2, 3], frames=[20, 3])
     again = read_sample(save_sample(sample, tmp_path))
     assert list(again.widths.items()) == list(sample.widths.items())
     assert (again.utterances, again.counts) == (["b/\udcff", "a"], [2, 3])
+    assert again.frames == {"b/\udcff": 20, "a": 3}
     torch.testing.assert_close(again.rows, sample.rows, rtol=0, atol=0)
     assert [path.name for path in tmp_path.iterdir()] == [SAMPLE]
 
@@ -41,6 +48,11 @@ def test_what_is_written_comes_back_to_the_last_bit(tmp_path):
         ({"rows": torch.full((4, 3), torch.nan)}, "has not the finite float32 rows"),
         ({"counts": [1, 2, 1]}, "holds no usable sample of frames"),
         ({"counts": [4, 0]}, "0 is no number of rows or features"),
+        ({"frames": [1, 2]}, "2 is no number of rows or features, or of frames"),
+        ({"frames": [1, 4.0]}, "4.0 is no number of rows or features, or of frames"),
+        ({"frames": [1, 1 << 70]}, "is no number of rows or features, or of frames"),
+        ({"frames": [5]}, "holds no usable sample of frames"),
+        ({"frames": None}, "holds no usable sample of frames"),
         ({"counts": [True, 3]}, "True is no number of rows or features"),
         ({"layers": 7}, "holds no usable sample of frames"),
         ({"layers": []}, "has 0 layers and 2 utterances; that is no sample of frames"),

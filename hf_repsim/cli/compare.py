@@ -18,6 +18,7 @@ from hf_repsim.cli.options import (
     probing,
     speaking,
     together,
+    with_intervals,
     writable,
 )
 from hf_repsim.cli.results import earlier, told
@@ -75,6 +76,7 @@ hearing = together(
 @option("--text-column", help="Where transcripts are, if its name does not tell.")
 @speaking
 @measuring
+@with_intervals
 @option("--pairs", type=click.Choice(["all", "same_depth", "adjacent"]), default="all",
          help="Which layers meet.")  # fmt: skip
 @option("--layer", "layers", multiple=True, metavar="GLOB",
@@ -101,10 +103,14 @@ def hear_and_score(
 ) -> None:
     """Run the session that `start` makes of its keywords; print what comes out, and save it.
 
-    `options` are those of `probing`, `measuring` and `hearing`, and `layers`.
+    `options` are those of `probing`, `measuring`, `with_intervals` and `hearing`, and `layers`.
     """
     output = options["output"]
     with errors():
+        if options["intervals"]:
+            from hf_repsim.comparison import require_frames
+
+            require_frames(options["sample_frames"])
         if output is not None:
             output = writable(output, overwrite=options["overwrite"] or options["resume"])
             if options["overwrite"] and not options["resume"]:
@@ -114,7 +120,7 @@ def hear_and_score(
             cut_short = _hear(session)
             if not session.accelerator.is_main_process:
                 return
-            result, interrupted = _score(session, measures)
+            result, interrupted = _score(session, measures, intervals=options["intervals"])
         _report(result, output, as_json=options["as_json"], options=options)
     if cut_short or interrupted or not _any_value(result):
         raise SystemExit(1)
@@ -166,7 +172,9 @@ def _hear(session: Session) -> bool:
     return False
 
 
-def _score(session: Session, measures: list[str]) -> tuple[SimilarityResult, bool]:
+def _score(
+    session: Session, measures: list[str], *, intervals: bool
+) -> tuple[SimilarityResult, bool]:
     """Values, and whether Ctrl-C left some out; the sums, which cost more, are kept anyway."""
     from hf_repsim.comparison import score, score_tiles
 
@@ -174,7 +182,9 @@ def _score(session: Session, measures: list[str]) -> tuple[SimilarityResult, boo
 
     def scored(moments: Moments) -> SimilarityResult:
         try:
-            return score(moments, ["linear_cka"] if interrupted else measures, progress=True)
+            if interrupted:
+                return score(moments, ["linear_cka"], progress=True)
+            return score(moments, measures, intervals=intervals, progress=True)
         except KeyboardInterrupt:
             click.echo("interrupted while scoring; score(result.moments) gives the rest", err=True)
             interrupted.append(True)

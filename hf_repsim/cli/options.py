@@ -57,6 +57,12 @@ measuring = option(
     help="See `hf-repsim measures`; may be repeated.  [default: four of them]",
 )
 
+with_intervals = option(
+    "--intervals",
+    is_flag=True,
+    help="95 % intervals over utterances; scoring takes several times as long.",
+)
+
 
 def chosen_measures(names: tuple[str, ...]) -> list[str]:
     """Names of measures, checked; an unknown one is wrong usage."""

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hf_repsim.cli.options import chosen_measures, measuring, option, together, writable
+from hf_repsim.cli.options import (
+    chosen_measures,
+    measuring,
+    option,
+    together,
+    with_intervals,
+    writable,
+)
 from hf_repsim.terminal import Command, errors, print_rows, quiet
 
 if TYPE_CHECKING:
@@ -34,6 +41,7 @@ _saving = together(
 )
 @click.argument("where")
 @measuring
+@with_intervals
 @option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the result.")
 @_saving
 def score(where: str, *, output: Path | None, **options: Any) -> None:
@@ -49,7 +57,8 @@ def score(where: str, *, output: Path | None, **options: Any) -> None:
 
         result, tiles = _with_sums(where)
         with quiet():
-            scored = rescore(result, chosen, tiles=tiles, progress=True)
+            how = {"intervals": options["intervals"], "progress": True}
+            scored = rescore(result, chosen, tiles=tiles, **how)
         _report(scored, output, options=options)
         if tiles is not None and output is not None:
             click.echo(f"the sums, which are in tiles, stay in {where}", err=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hf_repsim.pair import PairMoments
-    from hf_repsim.sampled import PairRows
+    from hf_repsim.sample_rows import PairRows
 
 ROTATION = frozenset({"translation", "permutation", "rotation", "scaling"})
 LINEAR = ROTATION | {"feature scaling", "linear map"}

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from hf_repsim.measures import cka
-from hf_repsim.sampled import across
+from hf_repsim.sample_rows import across
 
 if TYPE_CHECKING:
     from hf_repsim.pair import PairMoments, Terms
-    from hf_repsim.sampled import PairRows, Variates
+    from hf_repsim.sample_rows import PairRows, Variates
 
 # Gaps between correlations of fewer standard errors turn directions less than a derivative says.
 # In simulations 1 leaves intervals of PWCCA twice too wide, 2 up to 1.3 times, and a fixed and

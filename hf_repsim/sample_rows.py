@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import RLock
 
@@ -24,7 +23,6 @@ class Sampled:
         scoring: the sums.
         sample: rows of these layers, called as `names_of` says, of some or all of the utterances,
             evenly spaced in each.
-        frames: utterance -> frames that were summed of it; None: those that are in the sample.
 
     Attributes:
         counts: (utterances,) rows of each.
@@ -34,12 +32,10 @@ class Sampled:
         weights: (utterances,) float64, frames of each that one row stands for.
 
     Raises:
-        ValueError: a layer is not there, or an utterance has more rows than frames.
+        ValueError: a layer is not there.
     """
 
-    def __init__(
-        self, scoring: Scoring, sample: FrameSample, frames: Mapping[str, int] | None = None
-    ) -> None:
+    def __init__(self, scoring: Scoring, sample: FrameSample) -> None:
         moments = scoring.moments
         self.names = names_of(moments)
         if missing := [name for name in self.names if name not in sample.widths]:
@@ -50,11 +46,7 @@ class Sampled:
         self.scoring, self.sample = scoring, sample
         self.device = moments.origin.device
         self.counts = torch.tensor(sample.counts, device=self.device)
-        heard = sample.counts if frames is None else [frames[u] for u in sample.utterances]
-        self.frames = torch.tensor(heard, device=self.device)
-        if (wrong := self.counts > self.frames).any():
-            name = sample.utterances[int(wrong.int().argmax())]
-            raise ValueError(f"utterance {name!r} has more rows in the sample than frames")
+        self.frames = torch.tensor(list(sample.frames.values()), device=self.device)
         self.weights = self.frames / self.counts.double()
         self.of = torch.arange(len(self.counts), device=self.device).repeat_interleave(self.counts)
         self.within = torch.cat([torch.arange(n) for n in sample.counts]).to(self.device)
@@ -233,7 +225,8 @@ class PairRows:
             too_much += (of_rows / self._sampled.share - known) / known
             mean = float((weights * (product @ weights)).double().sum()) / len(contrasts)
             found += mean / self._sampled.share / known
-        return max(0.0, too_much / found) ** 0.5 if found > 0 else 1.0
+        # sums that were brought to another origin do not tell: then nothing is taken off
+        return max(0.0, too_much / found) ** 0.5 if found > 0 else 0.0
 
     def total(self, psi: Tensor) -> float:
         """Sum over all frames, as far as the rows tell."""
