@@ -130,15 +130,18 @@ def ends(sampled: Sampled, rows: PairRows, measure: str, *, value: float) -> tup
     """Of the 95 % interval of one value over utterances, within the range of the measure.
 
     nan where there is no value, no formula, fewer than `LEAST_FREEDOM` degrees of freedom, or where
-    the rows plainly lack frames that matter.
+    the rows plainly lack frames that matter. CCA measures, which fit directions, have none: on real
+    speech their values hang on how many frames there are more than on which, and intervals came out
+    several times too narrow.
     """
-    if math.isnan(value) or MEASURES[measure].influence is None:
+    entry = MEASURES[measure]
+    if math.isnan(value) or entry.influence is None or entry.ranks is not None:
         return math.nan, math.nan
     influence = _of_utterances(sampled, [of_pair(sampled, rows, measure, value=value)])
     found = influence.intervals()
     if not float(found.freedom) >= LEAST_FREEDOM or _lacks_frames(influence, sampled.share):
         return math.nan, math.nan
-    least, most = MEASURES[measure].range
+    least, most = entry.range
     low, high = (float(end.clamp(least, most)) for end in (found.low, found.high))
     return low, high
 

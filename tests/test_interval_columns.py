@@ -27,7 +27,7 @@ from hf_repsim.several import matrix
 from hf_repsim.storage import load_result
 
 ALL = range(12)
-FEW = ["blocked_cka", "linear_cka", "cca", "flat_pearson"]
+FEW = ["blocked_cka", "linear_cka", "procrustes", "flat_pearson"]
 
 
 def sample_of(utterances, *, layers=(WIDTHS_X, WIDTHS_Y)):
@@ -84,6 +84,13 @@ def test_a_refused_value_a_measure_without_formula_and_a_few_utterances_have_non
     assert np.isnan(ends(two)).all() and np.isfinite(two.matrix("linear_cka")).all()
 
 
+def test_measures_that_fit_directions_have_none():
+    fitted = [name for name, measure in MEASURES.items() if measure.ranks]
+    assert len(fitted) == 5 and "pwcca" in fitted
+    found = score(sums_with_frames(), fitted, intervals=True)
+    assert np.isnan(ends(found)).all() and np.isfinite(found.columns["value"]).all()
+
+
 def test_frames_that_rule_a_layer_and_were_not_kept_leave_it_without_an_interval():
     x = frames_of(ALL, {"encoder.0": 3, "encoder.1": 4}, 1)
     for extreme in (0.0, 20.0):
@@ -124,18 +131,18 @@ def test_tiles_share_a_sample_and_one_that_was_cut_short_has_none(result):
     np.testing.assert_allclose(ends(found), ends(rescore(result, FEW, intervals=True)), atol=1e-6)
     first = dict(list(WIDTHS_X.items())[:2])
     tiles[1].sample = sample_of(ALL, layers=(first, WIDTHS_Y))
-    cut = rescore(bare, ["cca"], tiles=tiles, intervals=True)
+    cut = rescore(bare, ["procrustes"], tiles=tiles, intervals=True)
     assert np.isnan(ends(cut)).any(axis=0).tolist() == [False] * 4 + [True] * 5
 
 
 def test_sums_brought_to_another_origin_have_intervals_that_are_no_narrower(result):
     moments = result.moments
     moved = about_origin(moments, torch.zeros_like(moments.origin))
-    found = rescore(replace(result, moments=moved), ["blocked_cka", "cca"], intervals=True)
+    found = rescore(replace(result, moments=moved), ["blocked_cka", "procrustes"], intervals=True)
     assert np.isnan(found.matrix("blocked_cka", "low")).all()
-    before, after = (r.matrix("cca", "high") - r.matrix("cca", "low") for r in (result, found))
+    before, after = (r.matrix("procrustes", "high") - r.matrix("procrustes", "low") for r in (result, found))
     known = np.isfinite(before) & np.isfinite(after)
-    assert known.sum() >= 7 and (after > before - 1e-6)[known].all()
+    assert known.sum() >= 6 and (after > before - 1e-6)[known].all()
     only = rescore(replace(result, moments=moved), ["blocked_cka"], intervals=True)
     assert np.isnan(ends(only)).all()
 
@@ -172,13 +179,13 @@ def test_the_command_line_prints_and_keeps_them(model_folders, tmp_path):
 
 
 def test_a_profile_has_a_band_where_there_are_intervals(result):
-    (axes,) = profile(result, ["cca"]).axes
+    (axes,) = profile(result, ["procrustes"]).axes
     (band,) = axes.collections
-    best = np.nanargmax(result.matrix("cca"), axis=1)
-    low = result.matrix("cca", "low")[range(3), best]
+    best = np.nanargmax(result.matrix("procrustes"), axis=1)
+    low = result.matrix("procrustes", "low")[range(3), best]
     heights = band.get_paths()[0].vertices[:, 1]
     assert all(np.isclose(heights, value).any() for value in low)
-    bare = rescore(result, ["cca"])
+    bare = rescore(result, ["procrustes"])
     for drawn, has in ((result, True), (bare, False)):
-        said = " ".join(text.get_text() for text in profile(drawn, ["cca"]).texts).split()
+        said = " ".join(text.get_text() for text in profile(drawn, ["procrustes"]).texts).split()
         assert ("Shaded: 95 % intervals over utterances" in " ".join(said)) is has
