@@ -140,7 +140,9 @@ def test_sums_brought_to_another_origin_have_intervals_that_are_no_narrower(resu
     moved = about_origin(moments, torch.zeros_like(moments.origin))
     found = rescore(replace(result, moments=moved), ["blocked_cka", "procrustes"], intervals=True)
     assert np.isnan(found.matrix("blocked_cka", "low")).all()
-    before, after = (r.matrix("procrustes", "high") - r.matrix("procrustes", "low") for r in (result, found))
+    before, after = (
+        r.matrix("procrustes", "high") - r.matrix("procrustes", "low") for r in (result, found)
+    )
     known = np.isfinite(before) & np.isfinite(after)
     assert known.sum() >= 6 and (after > before - 1e-6)[known].all()
     only = rescore(replace(result, moments=moved), ["blocked_cka"], intervals=True)

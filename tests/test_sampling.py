@@ -120,7 +120,6 @@ def test_a_tile_of_which_all_layers_are_known_adds_nothing(pair, probe, monkeypa
     same_rows(tiled.sample, whole.sample)
 
 
-
 def test_a_tile_that_was_cut_short_leaves_the_frames_of_those_before_it(pair, probe, monkeypatch):
     monkeypatch.setattr("hf_repsim.session.make_plan", partial(make_plan, passes=3))
     session = Session(pair, probe=probe, batch_seconds=0.1)  # each utterance alone
