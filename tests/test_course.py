@@ -32,11 +32,11 @@ def test_a_call_that_was_cut_short_goes_on_and_gives_what_an_undisturbed_one_giv
     score = module.score
     calls = []
 
-    def dies(*given):
+    def dies(*given, **how):
         calls.append(given)
         if len(calls) == 6:
             raise KeyboardInterrupt
-        return score(*given)
+        return score(*given, **how)
 
     monkeypatch.setattr(module, "score", dies)
     with pytest.raises(KeyboardInterrupt):
@@ -66,7 +66,12 @@ def followed(tmp_path, speech):
 
 def counted(monkeypatch):
     calls, score = [], module.score
-    monkeypatch.setattr(module, "score", lambda *given: calls.append(given) or score(*given))
+
+    def count(*given, **how):
+        calls.append(given)
+        return score(*given, **how)
+
+    monkeypatch.setattr(module, "score", count)
     return calls
 
 
