@@ -28,7 +28,7 @@ REQUIRED = ("measure", "layer_x", "layer_y", "value")
 COLUMN_MEANINGS: dict[str, str] = {
     "measure": "name of the similarity measure, as hf-repsim measures lists them",
     "layer_x": "layer of the first model",
-    "layer_y": "layer of the second model, or of the same one; in a profile what that is held against",
+    "layer_y": "layer of the second model, or of the same one; in a profile a target",
     "value": "the similarity: 1 for identical inputs; NaN where refused, see note",
     "null": "value expected were the layers unrelated and the frames independent; NaN where "
     "unknown. Frames of speech depend on each other, so unrelated layers give more",
