@@ -29,7 +29,7 @@ def selftest(*, train: bool, seeds: int, output: Path | None, as_json: bool) -> 
     also whether measures find layers across seeds. Needs no network. Exit status 1 if anything is
     not as expected.
     """
-    from hf_repsim.selftest import WRONG, run_selftest, write_page
+    from hf_repsim.selftest import WRONG, as_text, run_selftest, write_page
 
     folder = output or (Path("hf-repsim-selftest") if train else None)
     with errors():
@@ -39,7 +39,10 @@ def selftest(*, train: bool, seeds: int, output: Path | None, as_json: bool) -> 
                 findings.append(finding)
                 if not as_json and finding.outcome == WRONG:
                     click.echo(f"not as expected: {finding.check}: {finding.subject}", err=True)
-        print_rows([finding.row() for finding in findings], as_json=as_json)
+        if as_json:
+            print_rows([finding.row() for finding in findings], as_json=True)
+        else:
+            click.echo(as_text(findings))
         if folder is not None:
             click.echo(f"page: {write_page(findings, folder)}", err=True)
     if any(finding.outcome == WRONG for finding in findings):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hf_repsim.circumstances import now, versions
 from hf_repsim.markdown import code, plain
+from hf_repsim.table import aligned
 
 RIGHT, WRONG, CONTEXT = "as expected", "NOT as expected", "for the reader"
 PAGE = "selftest.md"
@@ -62,6 +63,16 @@ def run_selftest(
         from hf_repsim.selftest.seeds import of_trained_networks
 
         yield from of_trained_networks(folder, n_seeds=seeds, progress=progress)
+
+
+def as_text(findings: Sequence[Finding]) -> str:
+    """All findings for a terminal, check by check."""
+    parts = []
+    for check in dict.fromkeys(finding.check for finding in findings):
+        own = [one for one in findings if one.check == check]
+        rows = [(one.subject, one.outcome, one.expected, one.found) for one in own]
+        parts.append(f"{check}\n{aligned([('of', '', 'expected', 'found'), *rows])}")
+    return "\n\n".join(parts)
 
 
 def write_page(findings: Sequence[Finding], folder: Path) -> Path:
