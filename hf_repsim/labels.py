@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _STARTS = ("start", "begin", "start_time", "xmin")
 _ENDS = ("end", "stop", "end_time", "xmax")
 _NAMES = ("label", "phone", "phoneme", "word", "utterance", "text", "mark")
+_NUMBERS = ("int", "uint", "float", "double")  # what dtypes of times begin with
 # columns that are taken without being named, if they hold segments
 _SEGMENTS = {
     "phones": ("phones", "phonemes", "phonetic_detail", "phone_segments"),
@@ -55,8 +56,7 @@ class Labels:
         value = utterance.labels.get(self.column)
         if self.kind == "number":
             return None if value is None else float(value)
-        is_missing = value in (None, "") or (self.names is not None and value < 0)
-        return None if is_missing else self._named(value)
+        return self._named(value)
 
     def segments(self, utterance: Utterance) -> list[Segment]:
         """The labelled segments of an utterance, in order; those without a length are left out."""
@@ -68,12 +68,14 @@ class Labels:
             records = [tuple(record.get(key) for key in self.keys) for record in cell if record]
         second = utterance.rate if self.in_samples else 1
         return [
-            Segment(start / second, end / second, self._named(label))
+            Segment(start / second, end / second, name)
             for start, end, label in records
-            if None not in (start, end, label) and end > start
+            if None not in (start, end) and end > start and (name := self._named(label)) is not None
         ]
 
-    def _named(self, value: Any) -> str:
+    def _named(self, value: Any) -> str | None:
+        if value in (None, "") or (self.names is not None and value < 0):
+            return None  # a class that is missing is -1
         return self.names[value] if self.names is not None else str(value)
 
 
@@ -133,7 +135,9 @@ def _labels(name: str, column: str, features: Mapping[str, Any]) -> Labels:
 def _keys(feature: Any) -> tuple[str, str, str] | None:
     """What records of segments call start, end and label; None where they are none."""
     record = _record(feature)
-    keys = [next((n for n in names if n in record), "") for names in (_STARTS, _ENDS, _NAMES)]
+    times = {n for n, of in record.items() if getattr(of, "dtype", "").startswith(_NUMBERS)}
+    keys = [next((n for n in names if n in times), "") for names in (_STARTS, _ENDS)]
+    keys.append(next((n for n in _NAMES if n in record), ""))
     return tuple(keys) if all(keys) else None
 
 

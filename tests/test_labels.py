@@ -84,6 +84,22 @@ def test_a_class_that_is_missing_is_no_label():
     assert labels.of(utterance) is None
 
 
+def test_a_segment_of_no_class_is_left_out_and_times_are_numbers():
+    kinds = {"label": ClassLabel(names=["a", "b"]), "start": Value("float32")}
+    feature = List({**kinds, "end": Value("float32")})
+    cell = [
+        {"label": 1, "start": 0.0, "end": 0.5},
+        {"label": -1, "start": 0.5, "end": 1.0},
+    ]
+    (labels,), utterance = read({"words": cell}, {"words": feature})
+    assert labels.segments(utterance) == [Segment(0.0, 0.5, "b")]
+    words = List({"word": Value("string"), "start": Value("string"), "end": Value("string")})
+    cells = {"words": [{"word": "one", "start": "0", "end": "1"}]}
+    assert read(cells, {"words": words})[0] == []
+    with pytest.raises(ValueError, match="'words' holds List, not labels"):
+        read(cells, {"words": words}, asked=["words"])
+
+
 def test_what_can_be_no_label_is_refused():
     features = {"text": Value("string"), "vector": List(Value("float32"))}
     probe = probe_of({"text": "one", "vector": [1.0]}, features)
