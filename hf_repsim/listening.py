@@ -18,6 +18,7 @@ from torch import Tensor, distributed
 
 from hf_repsim.alarm import Alarm, together
 from hf_repsim.hearing import Hearing, Heed
+from hf_repsim.models.speech_model import PRECISIONS
 from hf_repsim.moments import Moments
 from hf_repsim.probe import AudioBatch, Heard, Probe
 from hf_repsim.reduction import add_over_ranks, everywhere
@@ -52,6 +53,12 @@ def processes() -> Accelerator:
     if distributed.is_initialized() and distributed.get_backend() == "gloo":
         atexit.register(_leave_group)
     return accelerator
+
+
+def precision_of(accelerator: Accelerator, asked: str | None) -> str:
+    """The precision of forward passes: what was asked for, else Accelerate's, else float32."""
+    given = accelerator.mixed_precision
+    return asked or (given if given in PRECISIONS else "fp32")
 
 
 def _leave_group() -> None:

@@ -74,6 +74,13 @@ class Probe:
         return cls(EMBEDDED, **options)
 
     @classmethod
+    def of(cls, named: Probe | str | None) -> Probe:
+        """A probe from what users name: text is parsed, None is the package's own speech."""
+        if named is None:
+            return cls.embedded()
+        return cls.parse(named) if isinstance(named, str) else named
+
+    @classmethod
     def parse(cls, text: str, **options: object) -> Probe:
         """A probe from "NAME[@REVISION][:CONFIG][:SPLIT]", as on the command line.
 

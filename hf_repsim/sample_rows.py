@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from hf_repsim.moments import Moments
 from hf_repsim.pair import LayerMoments, PairMoments, Scoring, Terms, Whitening, once
-from hf_repsim.sample import FrameSample
+from hf_repsim.sample import FrameSample, by_side
 
 CONTRASTS = 4
 
@@ -91,10 +91,8 @@ class Sampled:
 
 
 def names_of(moments: Moments) -> tuple[str, ...]:
-    """Layers as a sample names them: those of one side as they are, of two x/LAYER and y/LAYER."""
-    if moments.within:
-        return moments.layer_names
-    return (*(f"x/{name}" for name in moments.layers_x), *(f"y/{n}" for n in moments.layers_y))
+    """Layers of the sums as `by_side` names them, in the order of their tables."""
+    return tuple(by_side(moments.layers_x, None if moments.within else moments.layers_y))
 
 
 class LayerRows:

@@ -19,7 +19,13 @@ from hf_repsim.circumstances import now, versions
 from hf_repsim.earlier import Earlier
 from hf_repsim.hearing import Hearing, load_models
 from hf_repsim.lineup import Model, by_side, check_models
-from hf_repsim.listening import Interrupted, listen, processes, refuse_lone_processes
+from hf_repsim.listening import (
+    Interrupted,
+    listen,
+    precision_of,
+    processes,
+    refuse_lone_processes,
+)
 from hf_repsim.memory import sums_device
 from hf_repsim.models.checkpoint import PARTS as PARTS_OF_MODELS
 from hf_repsim.models.speech_model import PRECISIONS
@@ -120,14 +126,13 @@ class Session:
     ) -> None:
         self.options = Options(**options)
         self.models, self.labels = list(models), labels
-        self.probe = chosen_probe(probe)
+        self.probe = Probe.of(probe)
         in_hand = any(getattr(model, "teacher", None) is not None for model in models)
         if in_hand or self.options.part == "decoder":
             self.probe = replace(self.probe, with_text=True)
         self.accelerator = accelerator or processes()
         refuse_lone_processes(self.accelerator.num_processes)
-        given = self.accelerator.mixed_precision
-        self.precision = self.options.precision or (given if given in PRECISIONS else "fp32")
+        self.precision = precision_of(self.accelerator, self.options.precision)
         self._parts = self.options.folder and Path(self.options.folder).expanduser() / PARTS
         with together(self.accelerator) as alarm:
             self.layers = check_models(
@@ -291,10 +296,3 @@ class Session:
             "versions": versions(),
             "created": now(),
         }
-
-
-def chosen_probe(probe: Probe | str | None) -> Probe:
-    """A probe from what users name: text is parsed, None is the package's own speech."""
-    if probe is None:
-        return Probe.embedded()
-    return Probe.parse(probe) if isinstance(probe, str) else probe

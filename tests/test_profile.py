@@ -12,6 +12,7 @@ from clips import exact, parquet
 from ranks import Ranks
 from test_cli import run
 from test_hub_card import card_of
+from tiny_tokenizers import save_decoder
 
 from hf_repsim import Probe, SimilarityResult, extract, load_model
 from hf_repsim.audio import AudioBatch, Utterance, decode
@@ -209,8 +210,16 @@ def test_wrong_wishes_are_told_before_a_model_is_loaded(model_folders, data, mon
         ProfileTable.of(compared)
 
 
+def test_a_decoder_has_no_profile(data, tmp_path):
+    speaking = load_model(save_decoder(tmp_path / "whisper", "whisper"), part="decoder")
+    with pytest.raises(ValueError, match="of layers that hear; load the model without its decoder"):
+        Profile(speaking, probe=data)
+
+
 def test_of_too_few_utterances_each_value_is_refused(model_folders, data):
     few = profile(model_folders["cnn-ctc"], probe=Probe(data, max_utterances=4), against=["input"])
+    with pytest.raises(ValueError, match="no target has a value, so there is nothing to draw"):
+        few.plot("targets")
     assert set(few.notes(MEASURE)) == {"refused: 4 utterances; to hold some out, 20 are needed"}
 
 

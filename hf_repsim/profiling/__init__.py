@@ -28,6 +28,7 @@ from hf_repsim.listening import (
     bar,
     deferred_interrupt,
     over_ranks,
+    precision_of,
     processes,
     refuse_lone_processes,
 )
@@ -37,7 +38,7 @@ from hf_repsim.probe import AudioBatch, Probe
 from hf_repsim.profiling.fits import Question, ask, of_labels, of_layers, table
 from hf_repsim.profiling.rows import FRAMES, MEANS, Rows
 from hf_repsim.result import SimilarityResult
-from hf_repsim.session import Options, chosen_probe
+from hf_repsim.session import Options
 from hf_repsim.stream import Stream
 
 if TYPE_CHECKING:
@@ -119,8 +120,7 @@ class Profile:
         self.model, self.against = model, against
         self.accelerator = accelerator or processes()
         refuse_lone_processes(self.accelerator.num_processes)
-        given = self.accelerator.mixed_precision
-        self.precision = self.options.precision or (given if given == "bf16" else "fp32")
+        self.precision = precision_of(self.accelerator, self.options.precision)
         with together(self.accelerator):
             own = check_models([model], layers=None, pairs="all", **self.options.loading)[0]
             asked = check_models([model], layers=layers, pairs="all", **self.options.loading)[0]
@@ -130,7 +130,7 @@ class Profile:
                 *asked,
                 *(n for n in dict.fromkeys(self.ends.values()) if n not in asked),
             ]
-            probe = chosen_probe(probe)
+            probe = Probe.of(probe)
             named = None if against is None else [n for n in against if n not in ALWAYS]
             self.labels: list[Labels] = find_labels(probe, named)
             columns = tuple(dict.fromkeys(one.column for one in self.labels))

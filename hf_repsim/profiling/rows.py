@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hf_repsim.audio import Utterance
     from hf_repsim.hearing import Ready
 
-FRAMES, MEANS = "frames", "means"  # kinds of rows, beside the segments of each column
+FRAMES, MEANS = "/frames", "/means"  # kinds of rows, which no column of segments is called
 
 
 @dataclass(frozen=True)
