@@ -39,6 +39,7 @@ COLUMN_MEANINGS: dict[str, str] = {
     "note": "empty, or why the value was flagged or refused",
     "low": "lower end of an interval for the value",
     "high": "upper end of an interval for the value",
+    "untrained": "the value for the same layers of the same models with random weights",
     "behind": "how far the value is below that of the best layer for this target, on average over "
     "the utterances held out",
     "as_good": "whether that difference has a 95 % interval that holds 0",
