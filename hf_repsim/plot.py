@@ -113,9 +113,8 @@ def profile(result: SimilarityResult, measure: str | Sequence[str] | None = None
             (line,) = axes.plot(
                 values, marker="o", markersize=3, linewidth=1.2, label=safe(measure_label(name))
             )
-            axes.plot(nulls, linestyle="--", linewidth=0.8, color=line.get_color())
-            if np.isfinite(floor).any():
-                axes.plot(floor, linestyle=":", linewidth=1.0, color=line.get_color())
+            for known, how in ((nulls, "--"), (floor, ":")):
+                axes.plot(known, linestyle=how, linewidth=0.8, color=line.get_color())
             style = {"color": line.get_color(), "alpha": 0.15, "linewidth": 0}
             axes.fill_between(range(len(values)), *ends, **style)
         axes.set_xticks(range(len(layers)), layers, rotation=90)
