@@ -21,7 +21,8 @@ from torch import Tensor
 from hf_repsim.lags import MOST, correlations, effective_frames, moved_products
 from hf_repsim.moments import Moments
 from hf_repsim.pair import LayerMoments, PairMoments, Whitening
-from hf_repsim.sample import by_side, evenly_spaced
+from hf_repsim.sample import evenly_spaced
+from hf_repsim.sample_rows import names_of
 
 HALVINGS = 40  # of the interval in which a decay is sought
 _SLOWEST = 0.9999
@@ -116,7 +117,7 @@ class _Ends:
 
     def __init__(self, moments: Moments) -> None:
         self._sample = sample = moments.sample
-        self._names = list(by_side(moments.layers_x, None if moments.within else moments.layers_y))
+        self._names = names_of(moments)
         lengths = [] if sample is None else list(sample.frames.values())
         counts = [] if sample is None else sample.counts
         far: list[Tensor] = []

@@ -81,7 +81,16 @@ def test_an_offset_of_each_utterance_leaves_fewer_effective_frames():
     assert found == pytest.approx(1000 / (1 + 99 * 0.09), rel=1e-6)
 
 
-CHANCE = ("linear_cka", "cca", "r2_cca", "svcca", "pwcca", "procrustes", "regression_r2")
+CHANCE = (
+    "linear_cka",
+    "debiased_cka",
+    "cca",
+    "r2_cca",
+    "svcca",
+    "pwcca",
+    "procrustes",
+    "regression_r2",
+)
 
 
 @pytest.mark.parametrize("phi", [0.8, 0.95])
@@ -110,7 +119,7 @@ def test_faint_directions_that_forget_soon_count_for_cca_and_not_for_cka():
     assert worth["linear_cka"] < 500 < 900 < worth["cca"] < 1600
     values, nulls = (np.mean([one.columns[n] for one in found], 0) for n in ("value", "null"))
     ratio = dict(zip(CHANCE, values / nulls, strict=True))
-    assert ratio["cca"] == pytest.approx(1, abs=0.12)
+    assert 0.75 < ratio["cca"] < 1.1  # the null errs to the high side where rates differ so much
 
 
 def test_without_kept_frames_directions_count_by_their_variance():
