@@ -84,6 +84,7 @@ class _Late:
 
 cca, cka, flat, nulls, procrustes = map(_Late, ("cca", "cka", "flat", "nulls", "procrustes"))
 influence, matching, sampled = map(_Late, ("influence", "matching", "sampled"))
+heldout = _Late("heldout")
 effective = _Late("effective", package="hf_repsim")
 
 _ALL = (
@@ -256,6 +257,19 @@ _ALL = (
         invariances=ROTATION,
         range=(-1.0, 1.0),
         size=sampled.paired_size,
+        by_sample=True,
+    ),
+    Measure(
+        name="heldout_cca",
+        label="held-out CCA",
+        definition="mean canonical correlation, with a ridge, on utterances that were held out, in "
+        "the 128 leading directions of each layer",
+        source="Pasad et al. 2021, but split by utterance",
+        compute=heldout.between_layers,
+        null=nulls.zero,
+        invariances=ROTATION,
+        range=(-1.0, 1.0),
+        size=heldout.size,
         by_sample=True,
     ),
 )
