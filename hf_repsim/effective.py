@@ -3,9 +3,10 @@
 Frames of an utterance resemble each other. For CKA that counts as `lags` has it, each direction by
 its variance. CCA counts all directions alike, and the many faint ones forget sooner than the few
 strong ones. Of these, white coordinates, three things are known: a frame with itself, all pairs of
-frames (the sums over utterances are kept), and pairs far apart (of the rows kept beside the sums).
-A decay (1 - r) rho^k + r at lag k is laid through them. That is a model, and what it rests on is
-noisy where utterances times directions are few.
+frames (the sums over utterances are kept), and pairs that are mostly far apart (rows kept beside
+the sums, of the first half of an utterance with those of its second). A decay (1 - r) rho^k + r at
+lag k is laid through them. That is a model, and what it rests on is noisy where utterances times
+directions are few.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Resemblance:
         distances = moments.frames.norms(self._mean)
         about_mean = moved_products(totals.lag_products, self._pairs, -distances)
         self.strong = correlations(about_mean, self._pairs)
-        self._ends = _Ends(moments)
+        self._halves = _Halves(moments)
         self._white: dict[tuple[int, Basis], Tensor] = {}
 
     def frames(self, x: Tensor, y: Tensor) -> float:
@@ -82,7 +83,7 @@ class Resemblance:
         """Frames a pair is worth in white coordinates of x and of y; None: by variance."""
         tables = []
         for place, layer, basis in zip(pair.places, (pair.x, pair.y), (x, y), strict=True):
-            known = basis is not None and self._ends.known[place]
+            known = basis is not None and self._halves.known[place]
             tables.append(self.white(place, layer, basis) if known else self.strong[place])
         return self.frames(*tables)
 
@@ -105,15 +106,15 @@ class Resemblance:
         if not total.isfinite():  # sums that were brought to another origin
             return self.strong[place]
         into = into * (n / whitening.rank) ** 0.5
-        near = self._ends.decay(place, layer, into, total=total / n)
+        near = self._halves.decay(place, layer, into, total=total / n)
         pairs = torch.cat([self._pairs[:1], 2 * self._pairs[1:-1]])
         further = every - pairs.sum()
         rest = (total - (pairs * near).sum()) / further if further > 0 else every.new_zeros(())
         return torch.cat([near, rest.clamp(-1, 1)[None]])
 
 
-class _Ends:
-    """Rows of a sample at both ends of each utterance: frames that are far apart."""
+class _Halves:
+    """Rows of both halves of each utterance: frames that are mostly far apart."""
 
     def __init__(self, moments: Moments) -> None:
         self._sample = sample = moments.sample
@@ -126,12 +127,12 @@ class _Ends:
         for i, (end, count, length) in enumerate(
             zip(accumulate(counts), counts, lengths, strict=True)
         ):
-            if third := count > 1 and (count + 1) // 3:
+            if half := count // 2:
                 when = torch.tensor(evenly_spaced(length, count))
-                far.append((when[-third:, None] - when[:third]).flatten())
-                self._rows[0].extend(range(end - count, end - count + third))
-                self._rows[1].extend(range(end - third, end))
-                self._of += [i] * third
+                far.append((when[-half:, None] - when[:half]).flatten())
+                self._rows[0].extend(range(end - count, end - count + half))
+                self._rows[1].extend(range(end - half, end))
+                self._of += [i] * half
         there = sample.widths if far else {}
         self.known = [name in there for name in self._names]
         if far:
@@ -144,11 +145,11 @@ class _Ends:
         `into` maps to coordinates in which a frame has norm 1, `total` is of a frame on average.
         """
         rows = self._sample.layer(self._names[place])
-        of, ends = torch.tensor(self._of, device=into.device), []
+        of, halves = torch.tensor(self._of, device=into.device), []
         for side in self._rows:
             white = (rows[side].to(layer.mean) - layer.mean) @ into
-            ends.append(white.new_zeros(self._of[-1] + 1, into.shape[1]).index_add_(0, of, white))
-        far = float((ends[0] * ends[1]).sum()) / float(self._far.sum())
+            halves.append(white.new_zeros(self._of[-1] + 1, into.shape[1]).index_add_(0, of, white))
+        far = float((halves[0] * halves[1]).sum()) / float(self._far.sum())
         low, high = 0.0, _SLOWEST
         for _ in range(HALVINGS):
             rho = (low + high) / 2
@@ -158,7 +159,7 @@ class _Ends:
         return self._curve(rho, far, MOST + 1).to(into)
 
     def _curve(self, rho: float, far: float, n_lags: int) -> Tensor:
-        """A decay by rho at each lag to what stays, such that frames far apart have `far`."""
+        """A decay by rho at each lag to what stays, such that those pairs have `far`."""
         powers = rho ** torch.arange(max(n_lags, len(self._far))).double()
         decayed = (self._far * powers[: len(self._far)]).sum() / self._far.sum()
         stays = (far - decayed) / (1 - decayed)
