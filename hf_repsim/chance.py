@@ -1,4 +1,4 @@
-"""What chance gives: values of layers that are paired wrongly, and how many frames are worth one.
+"""What chance gives: values of layers that are paired wrongly.
 
 A value is held against what the same rows say when the rows of y are exchanged: whole utterances
 for others (`of_other_utterances`), or each utterance turned round in time (`of_other_times`).
@@ -99,45 +99,6 @@ def chance_test(
         found.append((left @ turned.T)[at_x, at_y].double())
     values = torch.stack(found)
     return ChanceTest(tuple(map(tuple, pairs)), values[0], values[1:], n, n * m)
-
-
-def autocorrelation(rows: Tensor, counts: Sequence[int], n_lags: int = 50) -> Tensor:
-    """(n_lags + 1,) float64: of frames that follow each other, about the mean of all.
-
-    r(k) is the mean of x_t'x_(t+k) over that of |x_t|^2, within utterances: features count by their
-    variance, as in CKA. For CCA, give whitened rows. Lags at which no utterance has frames are nan.
-
-    Args:
-        rows: (frames of all utterances, one after the other, features).
-        counts: frames of each.
-        n_lags: the largest number of frames between two.
-    """
-    rows = rows.double() - rows.double().mean(0)
-    of = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)).to(rows.device)
-    found = []
-    for lag in range(n_lags + 1):
-        one = of[lag:] == of[: len(of) - lag]
-        products = (rows[lag:] * rows[: len(rows) - lag]).sum(1)
-        found.append(products[one].mean())
-    return torch.stack(found) / found[0]
-
-
-def effective_frames(x: Tensor, y: Tensor, counts: Sequence[int]) -> float:
-    """How many independent frames would leave independent layers as alike as these frames do.
-
-    n^2 / sum over utterances of sum_ts r_x(t - s) r_y(t - s), r from `autocorrelation`; n / (1 + 2
-    sum_k r_x(k) r_y(k)) where utterances are long (Bartlett 1935). Beyond the lags that are given,
-    correlations are held at the mean of the last tenth of them: an utterance's own offset stays.
-    """
-    product = x * y
-    product = product[~product.isnan()]
-    tail = product[-max(1, len(product) // 10) :].mean()
-    lengths = torch.tensor(counts, dtype=torch.float64)
-    lags = torch.arange(1, int(lengths.max()))
-    held = torch.cat([product[1:], tail.expand(max(0, len(lags) - len(product) + 1))])[: len(lags)]
-    pairs = (lengths[:, None] - lags).clamp_min(0).sum(0)
-    n = float(lengths.sum())
-    return n**2 / float(n + 2 * (pairs * held.to(pairs)).sum())
 
 
 def _rows(sample: FrameSample, n_rows: int) -> tuple[Tensor, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -194,7 +195,7 @@ def _sampled(scoring: Scoring) -> Sampled | None:
 
 def _ends(sampled: Sampled | None, kept: PairRows | None, row: dict[str, Any]) -> tuple:
     if sampled is None:
-        return float("nan"), float("nan")
+        return math.nan, math.nan
     return ends(sampled, kept, row["measure"], value=row["value"])
 
 
@@ -261,8 +262,9 @@ def score_tiles(
 
 
 def _row(measure: Measure, pair: PairMoments) -> dict[str, Any]:
-    row = {"value": float("nan"), "null": float("nan"), "rank_x": None, "rank_y": None}
-    row |= {"n_frames": pair.n_frames, "n_utterances": pair.n_utterances, "note": ""}
+    row = {"value": math.nan, "null": math.nan, "rank_x": None, "rank_y": None}
+    row |= {"n_frames": pair.n_frames, "n_effective": math.nan}
+    row |= {"n_utterances": pair.n_utterances, "note": ""}
     try:
         for layer in (pair.x, pair.y):
             if layer.constant:
@@ -277,8 +279,11 @@ def _row(measure: Measure, pair: PairMoments) -> dict[str, Any]:
         ranks = measure.ranks(pair) if measure.ranks else (None, None)
         row |= {"rank_x": ranks[0], "rank_y": ranks[1], "null": measure.null(pair)}
         row["value"] = measure.compute(pair)
-        if pair.n_frames < ENOUGH_FRAMES * sum(rank or 0 for rank in ranks):
-            row["note"] = f"fewer than {ENOUGH_FRAMES} frames per dimension: compare with the null"
+        row["n_effective"] = measure.worth(pair) if measure.worth else math.nan
+        kind = "frames" if math.isnan(row["n_effective"]) else "independent frames"
+        enough = ENOUGH_FRAMES * sum(rank or 0 for rank in ranks)
+        if min(pair.n_frames, row["n_effective"]) < enough:
+            row["note"] = f"fewer than {ENOUGH_FRAMES} {kind} per dimension: compare with the null"
     except Undefined as refusal:
         row["note"] = f"refused: {refusal}"
     return row

@@ -9,41 +9,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import torch
 from torch import Tensor
 
+from hf_repsim.lags import pairs_by_lag
 from hf_repsim.pairing import Pairs, resolve_pairs
 from hf_repsim.products import CrossProducts, within_utterances
 from hf_repsim.sample import MOST_UTTERANCES, FrameSample, by_side
+from hf_repsim.totals import Totals
 
 Frames = Mapping[str, Tensor]  # layer -> (n frames, features)
 SCHEMA = 2  # 1 did not keep the order of layers
-
-
-@dataclass(frozen=True)
-class Totals:
-    """Plain sums, all float64: z is a frame about the origin, s the sum of one utterance's z.
-
-    `n` counts layers (of x, then of y), `d` their features side by side; a column b of a (d, n)
-    or (n, n) table belongs to layer b, and z_b is that layer's part of z.
-    """
-
-    powers: Tensor  # (5,) sums of the 0th to 4th powers of an utterance's number of frames
-    frames: Tensor  # (d,) sum z
-    frame_norms: Tensor  # (n,) sum |z_b|^2
-    utterance_norms: Tensor  # (n,) sum over utterances |s_b|^2
-    by_norm: Tensor  # (d, n) sum z |z_b|^2
-    by_utterance: Tensor  # (d, n) sum z (z_b . s_b)
-    sums_by_norm: Tensor  # (d, n) sum over utterances s |s_b|^2
-    norms_by_norm: Tensor  # (n, n) sum |z_a|^2 |z_b|^2
-    by_utterance_twice: Tensor  # (n, n) sum (z_a . s_a)(z_b . s_b)
-    sum_norms_twice: Tensor  # (n, n) sum over utterances |s_a|^2 |s_b|^2
-    within_utterance: Tensor  # (n, n) sum over utterances |z_a'z_b|_F^2
-
-    def __add__(self, other: Totals) -> Totals:
-        return Totals(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
 class Moments:
@@ -89,11 +67,7 @@ class Moments:
         kept = cross | {(layer, layer) for pair in cross for layer in pair}
         self.frames = CrossProducts(widths, kept, like=origin)
         self.sums = CrossProducts(widths, kept, like=origin)
-        n, d = len(widths), sum(widths)
-        shapes = ((5,), (d,), (n,), (n,), *3 * ((d, n),), *4 * ((n, n),))
-        self.totals = Totals(
-            *(torch.zeros(s, dtype=torch.float64, device=origin.device) for s in shapes)
-        )
+        self.totals = Totals.zeros(len(widths), sum(widths), origin.device)
 
     @classmethod
     def about(cls, origin_x: Frames, origin_y: Frames | None = None, *, pairs: Pairs = "all"):
@@ -139,14 +113,12 @@ class Moments:
             frames_y: the same of the second model, row by row beside x; None when `within`.
             counts: frames of each utterance.
 
-        Raises:
-            ValueError: layers or numbers of frames differ from what is promised, or a value is
-                not finite (the layer and the utterance's position are named).
+        ValueError names a layer or number of frames that was not promised, or that is not finite.
         """
         rows = self._rows(frames_x, frames_y, sum(counts))
         if not (counts := [count for count in counts if count]):
             return
-        within, norms, own = within_utterances(rows, counts, self.widths)
+        within, norms, own, near = within_utterances(rows, counts, self.widths)
         lengths = torch.tensor(counts, device=rows.device)
         member = torch.eye(len(counts), device=rows.device).repeat_interleave(lengths, 0)
         weights = [norms, own, member.to(rows)]  # in one product, so that rows are read once
@@ -168,6 +140,8 @@ class Moments:
             by_utterance_twice=(own.T @ own).double(),
             sum_norms_twice=(sum_norms.T @ sum_norms).double(),
             within_utterance=within,
+            lag_pairs=pairs_by_lag(lengths),
+            lag_products=torch.cat([near, sum_norms.double().sum(0)[:, None]], 1),
         )
         self.frames.keep(len(rows))
         self.sums.add(sums)
@@ -244,13 +218,8 @@ class Moments:
         if not moments.origin.isfinite().all():
             raise ValueError("the origin of the moments is not finite")
         moments.provenance = json.loads(json.dumps(meta.get("provenance", {})))
-        parts = {}
-        for field in fields(Totals):
-            part, like = state.get(f"totals.{field.name}"), getattr(moments.totals, field.name)
-            if part is None or part.shape != like.shape:
-                raise ValueError(f"moments lack totals.{field.name} of shape {tuple(like.shape)}")
-            parts[field.name] = part
-        moments.totals = Totals(**parts)
+        sums = {k.removeprefix("totals."): v for k, v in state.items() if k.startswith("totals.")}
+        moments.totals = moments.totals.replaced(sums)
         for name in ("frames", "sums"):
             own = {k[len(name) + 1 :]: v for k, v in state.items() if k.startswith(f"{name}.")}
             getattr(moments, name).load_state_dict(own)

@@ -3,7 +3,8 @@
 With z the frames about the old origin and z + d those about the new one, sums of z, of z_a z_b'
 and of products of norms |z_a|^2 |z_b|^2 expand into sums that are kept. Sums over utterances do
 not: they need sum n_u z, weighted by the lengths of utterances, which nobody kept. They are unknown
-afterwards, and marked so by nan, which stays nan in whatever they are added to.
+afterwards, and marked so by nan, which stays nan in whatever they are added to. Products by lag
+are moved as if the mean were the same at both ends of utterances (`lags.moved_products`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hf_repsim.moments import Moments, Totals
+from hf_repsim.lags import moved_products
+from hf_repsim.moments import Moments
 from hf_repsim.products import CrossProducts
+from hf_repsim.totals import Totals
 
 _BY_UTTERANCE = (
     "utterance_norms",
@@ -102,6 +105,9 @@ def _totals(moments: Moments, shift: Tensor) -> Totals:
         frame_norms=moved,
         by_norm=by_norm,
         norms_by_norm=norms_by_norm,
+        lag_products=moved_products(
+            totals.lag_products, totals.lag_pairs, (moved - totals.frame_norms) / n
+        ),
         **unknown,
     )
 

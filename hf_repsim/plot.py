@@ -11,7 +11,7 @@ import numpy as np
 from hf_repsim.cells import is_matrix, side_name
 from hf_repsim.measures import measure_label
 from hf_repsim.result import SimilarityResult
-from hf_repsim.table import FLOOR, NULL, null_span, shortened
+from hf_repsim.table import FLOOR, null_meaning, null_span, shortened
 
 try:
     import matplotlib
@@ -202,7 +202,8 @@ def _caption(result: SimilarityResult, panels: Sequence[Panel]) -> list[str]:
         for panel in panels
         for note, count in panel.notes.items()
     ]
-    lines = [heard + hatched, f"{NULL.capitalize()}: {null}." if null else "", *notes[:_MAX_NOTES]]
+    expected = f"{null_meaning(result).capitalize()}: {null}." if null else ""
+    lines = [heard + hatched, expected, *notes[:_MAX_NOTES]]
     if len(notes) > _MAX_NOTES:
         lines.append(f"{len(notes) - _MAX_NOTES} more notes stand in the table.")
     return lines
@@ -212,7 +213,8 @@ def _below_profile(result: SimilarityResult) -> list[str]:
     heard = f" {result.counts()}." if result.counts() else ""
     band = f" {_BAND}" if "low" in result.columns else ""
     floor = f" Dotted: {FLOOR}." if "untrained" in result.columns else ""
-    return [f"Each layer with the {_match(result)}.{heard}", f"Dashed: {NULL}.{floor}{band}"]
+    dashed = f"Dashed: {null_meaning(result)}.{floor}{band}"
+    return [f"Each layer with the {_match(result)}.{heard}", dashed]
 
 
 def _layer(name: str) -> str:

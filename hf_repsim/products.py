@@ -15,6 +15,8 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from hf_repsim.lags import MOST, near_products
+
 GRAM_ROWS = 128  # rows of a Gram matrix at a time: bounds memory, and halves of it are spared
 FLAT_TERMS = 2**16  # entries of a Gram matrix turned to float64 at a time
 ROW_BYTES = 2**29  # no more than this is kept as rows
@@ -257,31 +259,33 @@ def gram_inner(x: Tensor, y: Tensor, widths: Sequence[int]) -> Tensor:
 
 def within_utterances(
     rows: Tensor, counts: Sequence[int], widths: Sequence[int]
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What the Gram matrices of utterances tell, half of each being computed.
 
     `rows` is (n, sum of widths), `counts` rows of each utterance. Returns sum over utterances of
     |Z_a'Z_b|_F^2, (layers, layers) float64; each row's |z_b|^2 and z_b . s_b, where s is the sum
-    over its utterance, both (n, layers) in the dtype of the rows.
+    over its utterance, both (n, layers) in the dtype of the rows; and `near_products`.
     """
     inner = rows.new_zeros(len(widths), len(widths), dtype=torch.float64)
+    near = rows.new_zeros(len(widths), MOST + 1, dtype=torch.float64)
     norms, own = rows.new_zeros(2, len(rows), len(widths))
     first = 0
     for utterance in rows.split(counts):
         for start in range(0, len(utterance), GRAM_ROWS):
-            part = utterance[start : start + GRAM_ROWS]
+            part, before = utterance[start : start + GRAM_ROWS], None
             here = slice(first + start, first + start + len(part))
             gram = by_layer(part, part, widths)
             inner += flat_products(gram)
             norms[here] = gram.diagonal(dim1=1, dim2=2).T
             own[here] += gram.sum(2).T
             if start:
-                gram = by_layer(part, utterance[:start], widths)
-                inner += 2 * flat_products(gram)
-                own[here] += gram.sum(2).T
-                own[first : first + start] += gram.sum(1).T
+                before = by_layer(part, utterance[:start], widths)
+                inner += 2 * flat_products(before)
+                own[here] += before.sum(2).T
+                own[first : first + start] += before.sum(1).T
+            near += near_products(gram, before)
         first += len(utterance)
-    return inner, norms, own
+    return inner, norms, own, near
 
 
 def flat_products(grams: Tensor) -> Tensor:

@@ -11,9 +11,10 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor, distributed
 
-from hf_repsim.moments import Moments, Totals
+from hf_repsim.moments import Moments
 from hf_repsim.products import CrossProducts
 from hf_repsim.sample import FrameSample, few_of
+from hf_repsim.totals import Totals
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

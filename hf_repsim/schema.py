@@ -19,6 +19,7 @@ COLUMNS: dict[str, type] = {
     "rank_x": int,
     "rank_y": int,
     "n_frames": int,
+    "n_effective": float,
     "n_utterances": int,
     "note": str,
 }
@@ -30,11 +31,14 @@ COLUMN_MEANINGS: dict[str, str] = {
     "layer_x": "layer of the first model",
     "layer_y": "layer of the second model, or of the same one; in a profile a target",
     "value": "the similarity: 1 for identical inputs; NaN where refused, see note",
-    "null": "value expected were the layers unrelated and the frames independent; NaN where "
-    "unknown. Frames of speech depend on each other, so unrelated layers give more",
+    "null": "value expected were the layers unrelated, for as many independent frames as "
+    "n_effective says, else for n_frames, which in speech is too low; NaN where unknown",
     "rank_x": "dimensions of layer_x that entered (CCA family; else empty)",
     "rank_y": "dimensions of layer_y that entered (CCA family; else empty)",
     "n_frames": "frames the value rests on",
+    "n_effective": "as many independent frames as unrelated layers would be as alike on: frames of "
+    "an utterance resemble each other, the less the more a measure makes of faint directions, so "
+    "it differs by measure; NaN where unknown",
     "n_utterances": "utterances the value rests on; these, not the frames, are independent",
     "note": "empty, or why the value was flagged or refused",
     "low": "lower end of an interval for the value",

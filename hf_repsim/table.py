@@ -13,8 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from hf_repsim.result import SimilarityResult
 
-# Frames of speech depend on each other, so what unrelated layers give is larger than this.
-NULL = "expected were layers unrelated and frames independent"
+_NULL = "expected were layers unrelated"
 FLOOR = "with random weights"
 
 _MAX_NOTES = 5
@@ -51,6 +50,22 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(cells).rstrip() for cells in padded)
 
 
+def null_meaning(result: SimilarityResult) -> str:
+    """What the nulls of a result are, in words.
+
+    Where nobody knows how many frames are independent, nulls are of all of them, and too low.
+    """
+    return _NULL if worth(result) else f"{_NULL} and frames independent"
+
+
+def worth(result: SimilarityResult, measure: str | None = None) -> str:
+    """As how many independent frames its frames count, smallest to largest; "" where unknown."""
+    rows = zip(result.columns["measure"], result.columns.get("n_effective", ()), strict=False)
+    known = [n for of, n in rows if measure in (None, of) and math.isfinite(n)]
+    ends = dict.fromkeys(f"{round(end):,}" for end in (min(known), max(known))) if known else {}
+    return " to ".join(ends)
+
+
 def null_span(result: SimilarityResult, measure: str, column: str = "null") -> str:
     """The smallest and largest null of a measure in words; empty where none is known.
 
@@ -76,7 +91,9 @@ def text_table(result: SimilarityResult, measure: str, width: int) -> str:
     else:
         lines.append("no value for any layer pair")
     span = null_span(result, measure)
-    lines += [f"{NULL}: {span}"] if span else []
+    counted = worth(result, measure)
+    told = f", where frames count as {counted} independent ones" if counted else ""
+    lines += [f"{null_meaning(result)}: {span}{told}"] if span else []
     floor = null_span(result, measure, "untrained")
     lines += [f"{FLOOR}: {floor}"] if floor else []
     n_pairs = result.columns["measure"].count(measure)

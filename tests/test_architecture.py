@@ -22,8 +22,8 @@ PACKAGE = ROOT / "hf_repsim"
 # Imports point down, or along a level. A new module says here where it stands.
 STANDS = {
     0: """
-        chance clock intervals measures moments origin pair pairing products result rounding sample
-        sample_rows schema spectrum table text_clock
+        chance clock effective intervals lags measures moments origin pair pairing products result
+        rounding sample sample_rows schema spectrum table text_clock totals
     """,
     1: """
         ahead audio circumstances columns course ctc frames input_frames labels lineup location

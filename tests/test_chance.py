@@ -1,4 +1,4 @@
-"""What chance gives: wrong pairings, many pairs at once, and frames that follow each other."""
+"""What chance gives: wrong pairings, and many pairs at once."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,7 @@ import torch
 from frames import independent_speech
 
 from hf_repsim.chance import (
-    autocorrelation,
     chance_test,
-    effective_frames,
     of_other_times,
     of_other_utterances,
 )
@@ -87,41 +85,3 @@ def test_a_constant_layer_cannot_be_tested():
     sample = sample_of({"x": np.ones((40, 2)), "y": np.ones((40, 2))}, [4] * 10)
     with pytest.raises(ValueError, match="constant over the rows of the sample"):
         chance_test(sample, [("x", "y")])
-
-
-def test_the_autocorrelation_of_an_ar_1_process_is_a_power():
-    x, _, counts = independent_speech(60, seed=0, phi=0.8)
-    r = autocorrelation(torch.from_numpy(x), counts, n_lags=5)
-    expected = 0.8 ** torch.arange(6, dtype=torch.float64)
-    torch.testing.assert_close(r, expected, rtol=0, atol=0.02)
-
-
-def test_lags_beyond_the_utterances_are_not_known():
-    r = autocorrelation(torch.randn(6, 2), [3, 3], n_lags=4)
-    assert r.isnan().tolist() == [False, False, False, True, True]
-
-
-@pytest.mark.parametrize("phi", [0.0, 0.8, 0.95])
-def test_effective_frames_are_those_of_bartletts_formula(phi):
-    counts = [2000] * 10
-    r = phi ** torch.arange(201, dtype=torch.float64)
-    expected = 20000 * (1 - phi**2) / (1 + phi**2)
-    assert effective_frames(r, r, counts) == pytest.approx(expected, rel=0.01)
-
-
-def test_effective_frames_predict_the_biased_cka_of_independent_smooth_layers():
-    found = []
-    for seed in range(5):
-        x, y, counts = independent_speech(40, seed=seed, width=8)
-        r = [autocorrelation(torch.from_numpy(side), counts) for side in (x, y)]
-        x, y = x - x.mean(0), y - y.mean(0)
-        cka = np.linalg.norm(x.T @ y) ** 2 / np.linalg.norm(x.T @ x) / np.linalg.norm(y.T @ y)
-        found.append(cka / (8 / effective_frames(*r, counts)))
-    assert np.mean(found) == pytest.approx(1, abs=0.2)
-
-
-def test_an_offset_of_each_utterance_leaves_fewer_effective_frames():
-    r = torch.full((51,), 0.3, dtype=torch.float64)
-    r[0] = 1
-    # all frames of an utterance hang together as far as 100 lags, though only 50 were measured
-    assert effective_frames(r, r, [100] * 10) == pytest.approx(1000 / (1 + 99 * 0.09), rel=1e-6)

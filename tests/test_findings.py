@@ -57,6 +57,21 @@ def test_how_often_intervals_hold_the_truth_is_what_the_stored_simulation_says()
         assert int(percent) == round(100 * rows[measure]["covers truth"])
 
 
+def test_what_unrelated_layers_give_is_what_the_stored_simulation_says():
+    stored = json.loads((ROOT / "docs" / "bench" / "nulls.json").read_text())
+    paragraph = re.search(r"^Every measure is a similarity.*?\n\n", README, re.M | re.S)[0]
+    paragraph = paragraph.replace("\n", " ")
+    assert (
+        f"In {stored['repeats']} simulated data sets (32 features, AR 0.95, 40 utter" in paragraph
+    )
+    rows = {row["measure"]: row for row in stored["rows"]
+            if (row["phi"], row["utterances"]) == (0.95, 40)}  # fmt: skip
+    one, other = (rows[name] for name in ("linear_cka", "cca"))
+    assert f"gave {one['value']:.3f} by `linear_cka` and {other['value']:.3f} by `cca`" in paragraph
+    for what in ("null", "null of n"):
+        assert f"{one[what]:.3f} and {other[what]:.3f}" in paragraph
+
+
 @pytest.mark.parametrize("line", BENCH[2:])
 def test_a_ratio_in_the_text_is_that_of_the_stored_benchmark(line):
     job, told = (cell.strip() for cell in line.strip("|").split("|"))

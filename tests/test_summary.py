@@ -72,6 +72,17 @@ def test_chance_of_other_measures_is_hedged_and_pairs_at_chance_are_counted():
     assert "would give 0.60, were frames independent; 6 are not above that." in told
 
 
+def test_where_it_is_known_how_many_frames_are_independent_nothing_is_hedged():
+    known = stacked(
+        grid(falling(), null=0.0, n_effective=5100.0),
+        grid(falling(), measure="svcca", null=0.41, n_effective=9000.0),
+    )
+    assert "60,000 frames, worth 5,100 independent ones." in sentence(known, "base and tuned heard")
+    assert sentence(known, "Measures").endswith("Unrelated layers would give 0.41 by svcca.")
+    told = sentence(grid(falling(), measure="svcca", null=0.6, n_effective=9.0), "By svcca (SVCCA)")
+    assert "would give 0.60; 6 are not above that." in told
+
+
 def test_intervals_are_told_where_there_are_any():
     low = grid(falling(), low=0.4, high=0.99)
     assert "(1.00, interval 0.40 to 0.99)" in sentence(low, "By ")

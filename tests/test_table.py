@@ -7,7 +7,7 @@ import math
 import pytest
 
 from hf_repsim.result import SimilarityResult
-from hf_repsim.table import NULL, printable, shortened
+from hf_repsim.table import printable, shortened
 
 
 def a_square(layers, value=0.5, **columns):
@@ -78,8 +78,18 @@ def test_the_null_and_at_most_five_notes_stand_below():
     notes = [f"note {i}" for i in range(9)]
     nulls = [i / 100 for i in range(9)]
     lines = SimilarityResult(columns | {"note": notes, "null": nulls}, {}).table().splitlines()
-    assert lines[-7] == f"{NULL}: 0.000 to 0.080"
+    assert lines[-7] == "expected were layers unrelated and frames independent: 0.000 to 0.080"
     assert lines[-2:] == ["note, 1 of 9 pairs: note 4", "and 4 more notes"]
+
+
+def test_the_null_says_as_how_many_independent_frames_it_counts_where_that_is_known():
+    columns = a_square(encoder(2)).columns
+    columns |= {"null": [0.1] * 4, "n_effective": [1200.4, math.nan, 3400.0, 1200.0]}
+    told = SimilarityResult(columns, {}).table().splitlines()[-1]
+    assert told == (
+        "expected were layers unrelated: 0.100, where frames count as 1,200 to 3,400 independent "
+        "ones"
+    )
 
 
 def test_names_from_strangers_cannot_steer_the_terminal():

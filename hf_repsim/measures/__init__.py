@@ -29,7 +29,9 @@ class Measure:
         definition: the formula, for centred X and Y of n frames.
         source: where it is from, and how this differs.
         compute: pair -> value; raises `Undefined` where the value would mean nothing.
-        null: pair -> expected value for independent x and y, were frames independent.
+        null: pair -> expected value for independent x and y.
+        worth: pair -> as how many independent frames its null counts all frames (`effective`); nan
+            where unknown; None where it rests on few frames, of different utterances.
         invariances: changes of x, or of y, that leave the value alone (`INVARIANCES`).
         invariances_y: those of y alone.
         symmetric: exchanging x and y does not matter.
@@ -57,6 +59,7 @@ class Measure:
     ranks: Callable[[PairMoments], tuple[int | None, int | None]] | None = None
     size: Callable[[PairMoments], dict[str, int]] | None = None
     equal_widths: bool = False
+    worth: Callable[[PairMoments], float] | None = None
     by_utterance: bool = False
     by_sample: bool = False
     default: bool = False
@@ -72,8 +75,8 @@ class _Late:
     Who reads a result on a page needs what the table says of a measure, and computes nothing.
     """
 
-    def __init__(self, module: str) -> None:
-        self._module = f"{__name__}.{module}"
+    def __init__(self, module: str, *, package: str = __name__) -> None:
+        self._module = f"{package}.{module}"
 
     def __getattr__(self, name: str) -> Callable[[Any], Any]:
         return lambda given: getattr(import_module(self._module), name)(given)
@@ -81,6 +84,8 @@ class _Late:
 
 cca, cka, flat, nulls, procrustes = map(_Late, ("cca", "cka", "flat", "nulls", "procrustes"))
 influence, matching, sampled = map(_Late, ("influence", "matching", "sampled"))
+heldout = _Late("heldout")
+effective = _Late("effective", package="hf_repsim")
 
 _ALL = (
     Measure(
@@ -91,6 +96,7 @@ _ALL = (
         compute=cka.blocked_cka,
         influence=influence.blocked_cka,
         null=nulls.zero,
+        worth=effective.by_variance,
         invariances=ROTATION,
         range=(-1.0, 1.0),
         by_utterance=True,
@@ -104,6 +110,7 @@ _ALL = (
         compute=cka.linear_cka,
         influence=influence.linear_cka,
         null=cka.biased_null,
+        worth=effective.by_variance,
         invariances=ROTATION,
         default=True,
     ),
@@ -114,7 +121,8 @@ _ALL = (
         source="Song et al. 2012; Nguyen et al. 2021, but over all frames at once",
         compute=cka.debiased_cka,
         influence=influence.debiased_cka,
-        null=nulls.zero,
+        null=cka.debiased_null,
+        worth=effective.by_variance,
         invariances=ROTATION,
         range=(-1.0, 1.0),
     ),
@@ -126,6 +134,7 @@ _ALL = (
         compute=cca.cca,
         influence=influence.cca,
         null=nulls.mean_correlation,
+        worth=effective.by_direction,
         invariances=LINEAR,
         ranks=cca.full_ranks,
     ),
@@ -137,6 +146,7 @@ _ALL = (
         compute=cca.r2_cca,
         influence=influence.r2_cca,
         null=nulls.mean_squared_correlation,
+        worth=effective.by_direction,
         invariances=LINEAR,
         ranks=cca.full_ranks,
     ),
@@ -148,6 +158,7 @@ _ALL = (
         compute=cca.svcca,
         influence=influence.svcca,
         null=nulls.mean_leading_correlation,
+        worth=effective.by_leading_direction,
         invariances=ROTATION,
         ranks=cca.leading_ranks,
         default=True,
@@ -160,6 +171,7 @@ _ALL = (
         compute=cca.pwcca,
         influence=influence.pwcca,
         null=nulls.mean_correlation,
+        worth=effective.by_direction,
         invariances=frozenset({"translation", "permutation", "scaling"}),
         ranks=cca.full_ranks,
         default=True,
@@ -172,6 +184,7 @@ _ALL = (
         compute=procrustes.procrustes,
         influence=influence.procrustes,
         null=nulls.nuclear_norm,
+        worth=effective.by_leading_direction,
         invariances=ROTATION,
     ),
     Measure(
@@ -182,6 +195,7 @@ _ALL = (
         compute=cca.regression_r2,
         influence=influence.regression_r2,
         null=nulls.explained_variance,
+        worth=effective.by_direction_of_y,
         invariances=ROTATION,
         invariances_y=LINEAR,
         symmetric=False,
@@ -195,6 +209,7 @@ _ALL = (
         compute=flat.flat_pearson,
         influence=influence.flat_pearson,
         null=flat.unit_means,
+        worth=effective.by_variance,
         invariances=frozenset({"scaling"}),
         equal_widths=True,
     ),
@@ -205,6 +220,7 @@ _ALL = (
         source="Li et al. 2016, semi-matching; of absolute r, and the mean of both directions",
         compute=matching.neuron_matching,
         null=matching.largest_of_chance,
+        worth=effective.by_variance,
         invariances=frozenset({"translation", "permutation", "scaling", "feature scaling"}),
     ),
     Measure(
@@ -241,6 +257,19 @@ _ALL = (
         invariances=ROTATION,
         range=(-1.0, 1.0),
         size=sampled.paired_size,
+        by_sample=True,
+    ),
+    Measure(
+        name="heldout_cca",
+        label="held-out CCA",
+        definition="mean canonical correlation, with a ridge, on utterances that were held out, in "
+        "the 128 leading directions of each layer",
+        source="Pasad et al. 2021, but split by utterance",
+        compute=heldout.between_layers,
+        null=nulls.zero,
+        invariances=ROTATION,
+        range=(-1.0, 1.0),
+        size=heldout.size,
         by_sample=True,
     ),
 )

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from hf_repsim.effective import by_variance, counted
 from hf_repsim.pair import PairMoments, Terms, Undefined
 
 # Squared distance of the origin from the mean, in spreads and over the number of utterances: the
@@ -93,9 +94,18 @@ def blocked_cka(pair: PairMoments) -> float:
 
 
 def biased_null(pair: PairMoments) -> float:
-    """tr(Sxx) tr(Syy) / n over |Sxx| |Syy|: the value for independent frames of these spectra."""
+    """tr(Sxx) tr(Syy) / n over |Sxx| |Syy|, n the independent frames: the mean for such spectra."""
+    return min(1.0, _chance(pair, 1 / counted(pair, by_variance)))
+
+
+def debiased_null(pair: PairMoments) -> float:
+    """What is left of that without products of a frame with itself: 0 for independent frames."""
+    return min(1.0, _chance(pair, 1 / counted(pair, by_variance) - 1 / pair.n_frames))
+
+
+def _chance(pair: PairMoments, one_over_n: float) -> float:
     _, xx, yy = pair.hsic(hsic_biased)
-    return pair.x.trace * pair.y.trace / (pair.n_frames**3 * math.sqrt(xx * yy))
+    return pair.x.trace * pair.y.trace * one_over_n / (pair.n_frames**2 * math.sqrt(xx * yy))
 
 
 def _normalised(pair: PairMoments, estimator: Callable[[Terms], Tensor]) -> float:

@@ -12,6 +12,7 @@ import math
 
 from torch import Tensor
 
+from hf_repsim.effective import by_variance, counted
 from hf_repsim.pair import LayerMoments, PairMoments, Undefined
 
 
@@ -32,7 +33,8 @@ def unit_means(pair: PairMoments) -> float:
     negative where they are small.
     """
     of_means, scale = _of_means(pair)
-    spread = math.sqrt(max(0.0, float((pair.x.scatter * pair.y.scatter).sum())) / pair.n_frames)
+    n = counted(pair, by_variance)
+    spread = math.sqrt(max(0.0, float((pair.x.scatter * pair.y.scatter).sum())) / n)
     if not spread:
         return min(1.0, abs(of_means) / scale)
     z = of_means / spread

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from threading import RLock
 
 import torch
 from torch import Tensor
 
-from hf_repsim.pair import Undefined
+from hf_repsim.measures.sampled import require
+from hf_repsim.moments import Moments
+from hf_repsim.pair import LayerMoments, PairMoments, Undefined
+from hf_repsim.sample_rows import names_of
 
 RIDGES = (1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # times the mean eigenvalue
-MOST_COMPONENTS = 128  # of a target: its leading principal components, which bound the cost
+MOST_COMPONENTS = 128  # of a target, or of a layer beside sums: leading ones, to bound the cost
 FLOOR = 1e-10  # times the largest eigenvalue
 FOLDS, FEW_FOLDS = 10, 5
 MANY, LEAST = 100, 20  # utterances: from MANY on FOLDS; of fewer than LEAST a fold says nothing
@@ -82,6 +86,50 @@ class Side:
         return {}
 
 
+def between_layers(pair: PairMoments) -> float:
+    """`heldout_cca` of the rows kept beside the sums, in the leading directions of each layer.
+
+    Directions are those of all frames: to choose them, only a layer itself was looked at.
+
+    Raises:
+        Undefined: no frames were kept, or of fewer than `LEAST` utterances.
+    """
+    require(pair, n_utterances=1)
+    sides = pair.of_all(_Sides)
+    places = zip(pair.places, (pair.x, pair.y), strict=True)
+    return heldout_cca(*(sides.side(place, layer) for place, layer in places)).value
+
+
+def size(pair: PairMoments) -> dict[str, int]:
+    """Frames and utterances that take part between layers."""
+    require(pair, n_utterances=1)
+    return pair.of_all(_size)
+
+
+class _Sides:
+    """The layers of some sums as sides, each made once."""
+
+    def __init__(self, moments: Moments) -> None:
+        self.lock, self._sample, self._names = RLock(), moments.sample, names_of(moments)
+        self._made: dict[int, Side] = {}
+        self._folds = self._sample.groups(n_folds(len(self._sample.utterances)))
+
+    def side(self, place: int, layer: LayerMoments) -> Side:
+        """Rows of one layer in its leading directions."""
+        leading = layer.spectrum[1][:, :MOST_COMPONENTS]
+        with self.lock:
+            if place not in self._made:
+                rows = self._sample.layer(self._names[place]).to(leading) - layer.mean
+                self._made[place] = side = Side(rows @ leading, self._folds.to(leading.device))
+                for test in range(side.n_folds):  # here, as threads share it
+                    side.fitted(test)
+            return self._made[place]
+
+
+def _size(moments: Moments) -> dict[str, int]:
+    return {"n_frames": moments.sample.n_rows, "n_utterances": len(moments.sample.utterances)}
+
+
 def heldout_cca(x: Side, y: Side) -> HeldOut:
     """Mean canonical correlation of two sides, each fold by a fit to the others.
 
@@ -95,8 +143,9 @@ def heldout_cca(x: Side, y: Side) -> HeldOut:
     if x.n_folds < 3:
         raise Undefined(f"{x.n_folds} folds: one is fitted to, one chooses, one is held out")
     values, ridges, counts = [], [], []
+    products = [x.rows[own].T @ y.rows[own] for own in x.members]
     for test in range(x.n_folds):
-        dev, fits = (test + 1) % x.n_folds, _fits(x, y, test)
+        dev, fits = (test + 1) % x.n_folds, _fits(x, y, products, test=test)
         scores = [_correlation(x, y, dev, fit=fit) for fit in fits]
         best = scores.index(max(scores))
         values.append(_correlation(x, y, test, fit=fits[best]))
@@ -116,7 +165,7 @@ def n_folds(n_utterances: int) -> int:
     return FOLDS if n_utterances >= MANY else FEW_FOLDS
 
 
-def _fits(x: Side, y: Side, test: int) -> list[tuple[Tensor, Tensor]]:
+def _fits(x: Side, y: Side, of_folds: list[Tensor], *, test: int) -> list[tuple[Tensor, Tensor]]:
     """For each ridge, directions (features, pairs) of x and of y."""
     sides = [side.fitted(test) for side in (x, y)]
     if any(not values.numel() or values[0] <= 0 for values, _ in sides):
@@ -125,7 +174,7 @@ def _fits(x: Side, y: Side, test: int) -> list[tuple[Tensor, Tensor]]:
     for fold in _trained(test, x.n_folds):
         n += x.sums[fold][0]
         means = [mean + side.sums[fold][1] for mean, side in zip(means, (x, y), strict=True)]
-        products = products + x.rows[x.members[fold]].T @ y.rows[y.members[fold]]
+        products = products + of_folds[fold]
     (values_x, vectors_x), (values_y, vectors_y) = sides
     cross = vectors_x.T @ (products - torch.outer(*means) / n) @ vectors_y
     fits = []

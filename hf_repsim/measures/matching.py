@@ -8,6 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from hf_repsim.effective import by_variance, counted
 from hf_repsim.pair import LayerMoments, PairMoments
 
 
@@ -27,7 +28,7 @@ def largest_of_chance(pair: PairMoments) -> float:
     """Were units independent; those of one layer that go together have fewer chances, and less."""
     widths = [int(layer.live.sum()) for layer in (pair.x, pair.y)]
     found = sum(_largest(width) for width in widths) / 2
-    return min(1.0, found / math.sqrt(pair.n_frames - 1))
+    return min(1.0, found / math.sqrt(max(1, counted(pair, by_variance) - 1)))
 
 
 def _scale(layer: LayerMoments) -> Tensor:

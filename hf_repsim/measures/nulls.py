@@ -1,7 +1,8 @@
 """Expected values for independent x and y: what a measure says when there is nothing to say.
 
-All are for independent frames. Frames of speech are not: the true null of every measure but
-`blocked_cka` is higher, as if there were fewer frames.
+All are for independent frames, of which there are as many as the frames are worth
+(`hf_repsim.effective`); of sums that do not tell that, as many as there are frames, which in speech
+is far too many, and the null is then too low.
 """
 
 from __future__ import annotations
@@ -11,6 +12,12 @@ from functools import lru_cache
 
 import torch
 
+from hf_repsim.effective import (
+    by_direction,
+    by_direction_of_y,
+    by_leading_direction,
+    counted,
+)
 from hf_repsim.measures.cca import full_ranks, leading_ranks
 from hf_repsim.pair import LayerMoments, PairMoments
 
@@ -22,22 +29,22 @@ def zero(pair: PairMoments) -> float:
 
 def mean_correlation(pair: PairMoments) -> float:
     """Of all dimensions above the floor."""
-    return wachter_mean(*full_ranks(pair), pair.n_frames)
+    return wachter_mean(*full_ranks(pair), counted(pair, by_direction))
 
 
 def mean_leading_correlation(pair: PairMoments) -> float:
     """Of the dimensions that SVCCA keeps."""
-    return wachter_mean(*leading_ranks(pair), pair.n_frames)
+    return wachter_mean(*leading_ranks(pair), counted(pair, by_leading_direction))
 
 
 def mean_squared_correlation(pair: PairMoments) -> float:
     """max(p, q) / (n - 1)."""
-    return min(1.0, max(full_ranks(pair)) / (pair.n_frames - 1))
+    return _share(max(full_ranks(pair)), counted(pair, by_direction))
 
 
 def explained_variance(pair: PairMoments) -> float:
     """Dimensions of y over n - 1."""
-    return min(1.0, pair.y.full.rank / (pair.n_frames - 1))
+    return _share(pair.y.full.rank, counted(pair, by_direction_of_y))
 
 
 def nuclear_norm(pair: PairMoments) -> float:
@@ -46,11 +53,18 @@ def nuclear_norm(pair: PairMoments) -> float:
     Exact for flat spectra, and for any spectrum once the other side has many more dimensions.
     """
     p, q = sorted(_equal_dimensions(layer) for layer in (pair.x, pair.y))
-    return min(1.0, math.sqrt(p / pair.n_frames) * quarter_circle_mean(round(p / q, 3)))
+    return min(
+        1.0,
+        math.sqrt(p / counted(pair, by_leading_direction)) * quarter_circle_mean(round(p / q, 3)),
+    )
+
+
+def _share(dimensions: int, n: float) -> float:
+    return min(1.0, dimensions / (n - 1)) if n > 1 else 1.0
 
 
 @lru_cache(maxsize=4096)
-def wachter_mean(p: int, q: int, n: int) -> float:
+def wachter_mean(p: int, q: int, n: float) -> float:
     """Mean of min(p, q) sample canonical correlations of n independent frames (Wachter 1980)."""
     n -= 1  # one degree of freedom goes into the mean
     a, b = min(p, q) / n, max(p, q) / n

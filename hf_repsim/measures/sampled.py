@@ -49,7 +49,7 @@ def rbf_cka(pair: PairMoments) -> float:
     Raises:
         Undefined: no frames were kept, or of fewer than 4 utterances, or they do not differ.
     """
-    _require(pair, n_utterances=4)
+    require(pair, n_utterances=4)
     hsic, squares = pair.of_all(rbf_hsic)
     xy, xx, yy = _at(pair, hsic)
     for layer, own, square in zip((pair.x, pair.y), (xx, yy), _at(pair, squares)[1:], strict=True):
@@ -64,7 +64,7 @@ def mutual_knn(pair: PairMoments) -> float:
     Raises:
         Undefined: no frames were kept, or so few that there is nothing to choose from.
     """
-    _require(pair, n_utterances=2)
+    require(pair, n_utterances=2)
     counts = pair.of_all(rows_that_meet)
     if min(sum(counts) - n for n in counts) <= NEIGHBOURS:
         raise Undefined(f"needs more than {NEIGHBOURS} frames of other utterances to choose from")
@@ -77,7 +77,7 @@ def rsa(pair: PairMoments) -> float:
     Raises:
         Undefined: no frames were kept, or of one utterance, or their distances do not differ.
     """
-    _require(pair, n_utterances=2)
+    require(pair, n_utterances=2)
     xy, *own = _at(pair, pair.of_all(ranked_distances))
     for layer, norm in zip((pair.x, pair.y), own, strict=True):
         if not norm:
@@ -87,7 +87,7 @@ def rsa(pair: PairMoments) -> float:
 
 def chance_of_neighbours(pair: PairMoments) -> float:
     """Neighbours over those that there are to choose from; as `mutual_knn`."""
-    _require(pair, n_utterances=2)
+    require(pair, n_utterances=2)
     counts = pair.of_all(rows_that_meet)
     n = sum(counts)
     return sum(own * min(1.0, NEIGHBOURS / (n - own)) for own in counts) / n
@@ -203,7 +203,8 @@ def _chosen(sample: FrameSample, at_most: int) -> list[list[int]]:
     return [[i + j for j in evenly_spaced(n, each)] for u, n, i in of if u in taking_part]
 
 
-def _require(pair: PairMoments, *, n_utterances: int) -> None:
+def require(pair: PairMoments, *, n_utterances: int) -> None:
+    """Raise Undefined unless frames of both layers were kept, of so many utterances."""
     known = pair.of_all(_layers_kept)
     if not all(known[place] for place in pair.places):
         raise Undefined(
@@ -215,7 +216,7 @@ def _require(pair: PairMoments, *, n_utterances: int) -> None:
 
 
 def _size(pair: PairMoments, of: Callable[[Moments], list[int]]) -> dict[str, int]:
-    _require(pair, n_utterances=1)
+    require(pair, n_utterances=1)
     counts = pair.of_all(of)
     return {"n_frames": sum(counts), "n_utterances": len(counts)}
 

@@ -17,7 +17,7 @@ from hf_repsim.report.parts import parts_of
 from hf_repsim.report.sections import NONE, items, text, wide_table
 from hf_repsim.result import SimilarityResult
 from hf_repsim.spectrum import told_spectra
-from hf_repsim.table import NULL
+from hf_repsim.table import null_meaning, worth
 from hf_repsim.trajectory_runs import runs_of
 
 _MOST_NOTES = 5
@@ -149,7 +149,9 @@ def _remarks(result: SimilarityResult) -> list[str]:
     known = result.provenance
     said = [f"Heard: {result.counts()}."] if result.counts() else []
     if any(kept.nulls for kept in _kept(result).values()):
-        said.append(f"Chance level: {NULL}. {_DEPENDENT}")
+        counted = worth(result)
+        how = f"Frames count as {counted} independent ones." if counted else _DEPENDENT
+        said.append(f"Chance level: {null_meaning(result)}. {how}")
     if isinstance(thinned := known.get("frames_per_utterance"), int):
         said.append(
             f"At most {thinned} frames of each utterance were summed: values are estimates."

@@ -18,7 +18,7 @@ from hf_repsim.summary.words import (
     number,
     span,
 )
-from hf_repsim.table import printable
+from hf_repsim.table import printable, worth
 
 if TYPE_CHECKING:
     from hf_repsim.result import SimilarityResult
@@ -95,7 +95,7 @@ def _extremes(result: SimilarityResult, found: _Map, measure: str) -> str:
     highest = np.unravel_index(np.nanargmax(found.values), found.values.shape)
     lowest = np.unravel_index(np.nanargmin(found.values), found.values.shape)
     by = f"By {measure_name(measure)}, "
-    null = _null(found, exact=measure == "blocked_cka")
+    null = _null(found, exact=measure == "blocked_cka" or bool(worth(result)))
     if n == 1:
         return f"{by}{_pair(found, highest, names)} have {_value(found, highest)}{null}."
     return (
@@ -259,7 +259,7 @@ def _agreement(result: SimilarityResult, leading: str) -> str:
             value, _ = rank_correlation(first.values[known], other.values[known])
             found |= {measure: value} if np.isfinite(value) else {}
     if not found:
-        return _chance(maps)
+        return _chance(result, maps)
     word = "agree in part"
     if min(found.values()) >= _AGREE:
         word = "agree"
@@ -267,10 +267,10 @@ def _agreement(result: SimilarityResult, leading: str) -> str:
         word = "disagree"
     each = listed([f"{printable(name)} {value:+.2f}" for name, value in found.items()])
     told = f"Measures {word} on which pairs are more alike; rank correlation with "
-    return f"{told}{printable(leading)}: {each}.{_chance(maps, space=' ')}"
+    return f"{told}{printable(leading)}: {each}.{_chance(result, maps, space=' ')}"
 
 
-def _chance(maps: dict[str, _Map], *, space: str = "") -> str:
+def _chance(result: SimilarityResult, maps: dict[str, _Map], *, space: str = "") -> str:
     """Nulls of the other measures that are well above 0."""
     high = {}
     for measure, other in maps.items():
@@ -279,7 +279,5 @@ def _chance(maps: dict[str, _Map], *, space: str = "") -> str:
             high[measure] = f"{span(nulls)} by {printable(measure)}"
     if not high:
         return ""
-    return (
-        f"{space}Unrelated layers would give {listed(list(high.values()))}, or more, as frames of "
-        "speech depend on each other."
-    )
+    hedge = "" if worth(result) else ", or more, as frames of speech depend on each other"
+    return f"{space}Unrelated layers would give {listed(list(high.values()))}{hedge}."

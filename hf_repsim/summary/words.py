@@ -11,7 +11,7 @@ import numpy as np
 
 from hf_repsim.cells import is_matrix, is_one_model
 from hf_repsim.measures import measure_label
-from hf_repsim.table import printable, shortened
+from hf_repsim.table import printable, shortened, worth
 
 if TYPE_CHECKING:
     from hf_repsim.result import SimilarityResult
@@ -79,6 +79,9 @@ def heard(result: SimilarityResult) -> str:
         return ""
     names = dict.fromkeys(model_names(result))
     what = ": ".join(filter(None, ("" if probe == "unknown probe" else probe, counts)))
+    leading = leading_measure(result)
+    counted = worth(result, leading) if leading else ""
+    what += f", worth {counted} independent ones" if counted else ""
     cut = ", and was interrupted" if result.provenance.get("interrupted") is True else ""
     return f"{listed(list(names))} heard {what}{cut}.{little(result)}"
 
