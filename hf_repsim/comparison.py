@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm.auto import tqdm
 
+from hf_repsim.chance_record import tested
 from hf_repsim.intervals import ends
 from hf_repsim.lineup import Model, pair_of
 from hf_repsim.measures import MEASURES, Measure
@@ -66,7 +67,7 @@ def listen_and_score(
         require_frames(session.options.sample_frames)
     session.hear()
     how = {"intervals": intervals, "progress": session.options.progress}
-    return score_tiles(session, lambda moments: score(moments, measures, **how))
+    return score_tiles(session, lambda moments: score(moments, measures, chance=False, **how))
 
 
 def require_frames(kept: int) -> None:
@@ -117,6 +118,7 @@ def score(
     intervals: bool = False,
     progress: bool = False,
     spectra: bool = True,
+    chance: bool = True,
 ) -> SimilarityResult:
     """Compute measures from sums: no model, no audio; `progress` shows a bar on stderr.
 
@@ -124,7 +126,7 @@ def score(
     is nan, with a note that says why; one that is mostly chance has a note too. With `intervals`
     each value has its 95 % interval over utterances, `low` to `high`, nan where there is none
     (`hf_repsim.intervals`). With `spectra` the provenance tells how many directions each layer
-    uses (`hf_repsim.spectrum`).
+    uses (`hf_repsim.spectrum`); with `chance`, what is beyond it (`hf_repsim.chance_record`).
 
     Raises:
         ValueError: an unknown measure, or intervals of sums beside which no frames were kept.
@@ -147,7 +149,8 @@ def score(
         layers = [scoring.layer(i) for i in met]
         found = side_by_side(spectrum_of, layers, moments.origin.device)
         provenance[SPECTRA] = named_spectra(moments, dict(zip(met, found, strict=True)))
-    return SimilarityResult(columns, provenance, moments)
+    result = SimilarityResult(columns, provenance, moments)
+    return tested(result, device=moments.origin.device) if chance else result
 
 
 def _rows_of(
@@ -231,19 +234,20 @@ def score_tiles(
 ) -> SimilarityResult:
     """What a session heard, scored tile by tile, as one result, measure by measure.
 
-    It has its sums where there is one tile; those of several are let go one after the other.
+    The test against chance, which `scored` leaves out, is of all pairs together. The result has its
+    sums where there is one tile; those of several are let go one after the other.
     """
     results, n_tiles = [], len(session.plan.tiles)
     for moments in session.sums():
-        result = scored(moments)
+        result, device = scored(moments), moments.origin.device
         results.append(result if n_tiles == 1 else replace(result, moments=None))
         del moments, result  # before the next one is read
     if n_tiles == 1:
-        return results[0]
+        return tested(results[0], device=device)
     columns = by_measure([result.columns for result in results], results[0].columns)
     last = results[-1]
     provenance = last.provenance | joined_spectra(result.provenance for result in results)
-    return SimilarityResult(columns, provenance, sample=last.sample)
+    return tested(SimilarityResult(columns, provenance, sample=last.sample), device=device)
 
 
 def _row(measure: Measure, pair: PairMoments) -> dict[str, Any]:
