@@ -2,8 +2,8 @@
 
 A value is held against what the same rows say when each utterance of y is exchanged for another:
 whatever rows of one utterance have in common, and whatever all utterances have in common, stays.
-Many layer pairs are tested at once by their largest value (Westfall and Young 1993). How far a map
-of layer pairs owes itself to the utterances, two halves of them tell.
+Many layer pairs are tested at once by the most extreme of them (Westfall and Young 1993). How far
+a map of layer pairs owes itself to the utterances, two halves of them tell.
 """
 
 from __future__ import annotations
@@ -119,13 +119,20 @@ class ChanceTest:
 
     @property
     def corrected(self) -> Tensor:
-        """The same for all pairs together: draws whose largest value is as large; (pairs,)."""
-        largest = self.drawn.amax(1, keepdim=True)
-        return (1 + (largest >= self.value).sum(0)) / (1 + len(self.drawn))
+        """The same for all pairs together: draws in which some pair is as extreme; (pairs,).
 
-    def critical(self, level: float = LEVEL) -> float:
-        """The value that the largest of all pairs exceeds by chance at this rate."""
-        return float(self.drawn.amax(1).quantile(1 - level))
+        Values are scored by mean and spread of all that the pair has, its right one among them, so
+        that a few extreme frames of one layer do not set the mark for the others.
+        """
+        every = torch.cat([self.value[None], self.drawn])
+        scores = _scores(every)
+        largest = scores[1:].amax(1, keepdim=True)
+        return (1 + (largest >= scores[0]).sum(0)) / len(every)
+
+    def critical(self, level: float = LEVEL) -> Tensor:
+        """The value that some pair exceeds by chance at this rate, in terms of each; (pairs,)."""
+        score = _scores(self.drawn).amax(1).quantile(1 - level)
+        return self.drawn.mean(0) + self.drawn.std(0) * score
 
 
 def chance_test(products: RowProducts, *, n_draws: int = 200, seed: int = 0) -> ChanceTest:
@@ -225,6 +232,11 @@ def effective_frames(x: Tensor, y: Tensor, counts: Sequence[int]) -> float:
     pairs = (lengths[:, None] - lags).clamp_min(0).sum(0)
     n = float(lengths.sum())
     return n**2 / float(n + 2 * (pairs * held.to(pairs)).sum())
+
+
+def _scores(values: Tensor) -> Tensor:
+    """Above the mean over draws, the rows, in spreads."""
+    return (values - values.mean(0)) / values.std(0).clamp_min(_NO_NORM)
 
 
 def _correlation(one: Tensor, other: Tensor) -> float:

@@ -34,7 +34,8 @@ class ChanceRecord:
     pairs: int  # of different layers; of one model each once
     above: int  # of these, with p up to `level`
     level: float
-    critical: float  # what the largest value of all pairs exceeds by chance at this rate
+    critical: float  # what some pair exceeds by chance at this rate: median over pairs of what
+    highest_critical: float  # this is in terms of each, and that of the pair with most scatter
     draws: int
     seed: int
     utterances: int
@@ -45,13 +46,15 @@ class ChanceRecord:
     difference: float  # absolute, between the maps of two halves, mean over pairs
 
 
-def tested(result: SimilarityResult, *, device: torch.device | str = "cpu") -> SimilarityResult:
+def with_chance(
+    result: SimilarityResult, *, device: torch.device | str = "cpu"
+) -> SimilarityResult:
     """The result with column and record, as its frames and its values of blocked CKA have them.
 
     Where frames cannot tell, the record says why; where none are kept, or nothing has a value,
     there is neither.
     """
-    result = untested(result)
+    result = without_chance(result)
     pairs = _pairs(result)
     if not pairs:
         return result
@@ -72,20 +75,18 @@ def tested(result: SimilarityResult, *, device: torch.device | str = "cpu") -> S
     return replace(result, columns=columns, provenance=result.provenance | {CHANCE: told})
 
 
-def tested_together(
-    joined: SimilarityResult, parts: Sequence[SimilarityResult]
-) -> SimilarityResult:
+def with_chance_of(joined: SimilarityResult, parts: Sequence[SimilarityResult]) -> SimilarityResult:
     """A result put together of parts: with the test of the only one that has any, else a new one.
 
     Without frames there is none, as p-values of two tests are not of all their pairs together.
     """
     records = [part.provenance[CHANCE] for part in parts if CHANCE in part.provenance]
     if len(records) != 1:
-        return tested(joined)
+        return with_chance(joined)
     return replace(joined, provenance=joined.provenance | {CHANCE: records[0]})
 
 
-def untested(result: SimilarityResult) -> SimilarityResult:
+def without_chance(result: SimilarityResult) -> SimilarityResult:
     """The result without column and record."""
     columns = {name: column for name, column in result.columns.items() if name != P}
     provenance = {name: told for name, told in result.provenance.items() if name != CHANCE}
@@ -113,15 +114,19 @@ def chance_sentences(provenance: Mapping[str, Any]) -> list[str]:
         why = told.get(_NOT_TESTED) if isinstance(told, Mapping) else None
         return [f"Not tested against chance: {printable(why)}."] if isinstance(why, str) else []
     below = record.pairs - record.above
-    how = f"than where utterances are exchanged (p > {record.level:g}, corrected for all pairs)"
+    sign = ">" if below else "<="
+    how = (
+        f"than where utterances are exchanged (p {sign} {record.level:g}, corrected for all pairs)"
+    )
     if record.pairs == 1:
         said = f"The pair is {'no ' if below else ''}more alike {how}"
+    elif not record.above:
+        said = f"None of {record.pairs} pairs is more alike {how}"
     elif below:
         verb = "is" if below == 1 else "are"
         said = f"{below} of {record.pairs} pairs {verb} no more alike {how}"
     else:
         said = f"All {record.pairs} pairs are more alike {how}"
-    said = said if below else said.replace("p > ", "p <= ")
     halves = f"Maps from two halves of the utterances differ by {record.difference:.3f} on average"
     if record.correlation is not None and record.reliability is not None:
         halves += (
@@ -157,12 +162,14 @@ def _sides(sample: FrameSample, pair: list[str]) -> list[str] | None:
 def _record(found: ChanceTest, halves: SplitHalf, products: RowProducts) -> dict[str, Any]:
     from hf_repsim.chance import LEVEL
 
+    critical = found.critical(LEVEL)
     is_known = math.isfinite(halves.correlation)
     record = ChanceRecord(
         pairs=len(found.pairs),
         above=int((found.corrected <= LEVEL).sum()),
         level=LEVEL,
-        critical=rounded(found.critical(LEVEL)),
+        critical=rounded(float(critical.median())),
+        highest_critical=rounded(float(critical.max())),
         draws=len(found.drawn),
         seed=_SEED,
         utterances=products.n_utterances,

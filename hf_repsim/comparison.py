@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm.auto import tqdm
 
-from hf_repsim.chance_record import tested
+from hf_repsim.chance_record import with_chance
 from hf_repsim.intervals import ends
 from hf_repsim.lineup import Model, pair_of
 from hf_repsim.measures import MEASURES, Measure
@@ -150,7 +150,7 @@ def score(
         found = side_by_side(spectrum_of, layers, moments.origin.device)
         provenance[SPECTRA] = named_spectra(moments, dict(zip(met, found, strict=True)))
     result = SimilarityResult(columns, provenance, moments)
-    return tested(result, device=moments.origin.device) if chance else result
+    return with_chance(result, device=moments.origin.device) if chance else result
 
 
 def _rows_of(
@@ -243,11 +243,11 @@ def score_tiles(
         results.append(result if n_tiles == 1 else replace(result, moments=None))
         del moments, result  # before the next one is read
     if n_tiles == 1:
-        return tested(results[0], device=device)
+        return with_chance(results[0], device=device)
     columns = by_measure([result.columns for result in results], results[0].columns)
     last = results[-1]
     provenance = last.provenance | joined_spectra(result.provenance for result in results)
-    return tested(SimilarityResult(columns, provenance, sample=last.sample), device=device)
+    return with_chance(SimilarityResult(columns, provenance, sample=last.sample), device=device)
 
 
 def _row(measure: Measure, pair: PairMoments) -> dict[str, Any]:

@@ -20,7 +20,7 @@ DOTTED = "Dot: no more alike than where utterances are exchanged (p corrected fo
 LABEL, NAME = 8.0, 7.5  # sizes of type in points
 
 _CELL_WITH_VALUE = 0.24  # inches
-_DOT, _CORNER = 0.09, 0.36  # radius, and where it is from the middle of a cell, in cells
+_DOT, _CORNER = 0.07, 0.36  # radius, and where it is from the middle of a cell, in cells
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Panel:
     refused: np.ndarray  # the same shape, bool: asked for, and no value
     n_pairs: int
     notes: dict[str, int]
-    by_chance: np.ndarray  # as `refused`: no more alike than chance makes the most alike pair
+    by_chance: np.ndarray  # as `refused`: no more alike than chance makes some pair
 
     @classmethod
     def of(cls, result: SimilarityResult, measure: str) -> Panel:

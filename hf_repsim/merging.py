@@ -15,7 +15,7 @@ from operator import add
 from typing import Any
 
 from hf_repsim.cells import cell_columns, cells, is_matrix, is_trajectory
-from hf_repsim.chance_record import CHANCE, tested_together
+from hf_repsim.chance_record import CHANCE, with_chance_of
 from hf_repsim.circumstances import now, versions
 from hf_repsim.differences import fingerprint, other_frames, recorded
 from hf_repsim.measures import MEASURES
@@ -135,7 +135,7 @@ def _joined(results: Sequence[SimilarityResult]) -> SimilarityResult:
     told = {name: provenance[name] for name in ("probe", "too_short") if name in provenance}
     told |= joined_spectra(result.provenance for result in results)
     joined = SimilarityResult(columns, _shared(results) | told, next(sums, None), kept)
-    return tested_together(joined, results)
+    return with_chance_of(joined, results)
 
 
 def _new_rows(result: SimilarityResult, seen: dict[tuple, float]) -> list[int]:

@@ -56,10 +56,10 @@ def heatmap(
     """Layers of x (rows, the first at the bottom) against layers of y (columns), in colour.
 
     A panel per measure, all of them where ``measure`` is None, on one colour scale: ``limits``, or
-    0 to 1, or wider where values are. ``colours`` names a colour map of matplotlib.
-    Values are printed where cells have room; refused pairs are hatched, pairs that were not asked
-    for blank, and those that are no more alike than chance makes the most alike have a dot. Raises
-    ValueError for an unknown measure and for a result without rows.
+    0 to 1, or wider where values are. ``colours`` names a colour map of matplotlib. Cells with room
+    have their values; refused pairs are hatched, pairs that were not asked for blank, and those
+    no more alike than by chance have a dot. Raises ValueError for an unknown measure and for a
+    result without rows.
     """
     panels = [Panel.of(result, name) for name in _measures(result, measure)]
     rows, columns = (list(map(_layer, names)) for names in (result.layers_x, result.layers_y))

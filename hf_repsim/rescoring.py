@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from hf_repsim.chance_record import tested
+from hf_repsim.chance_record import with_chance
 from hf_repsim.circumstances import now, versions
 from hf_repsim.comparison import choose_measures, pair_columns, score
 from hf_repsim.measures import MEASURES
@@ -54,7 +54,7 @@ def rescore(
     provenance = {"heard": heard} | provenance | {"created": now(), "versions": versions()}
     columns = by_measure(tables, tables[0])
     sums = result.moments if tiles is None else None
-    return tested(SimilarityResult(columns, provenance, sums, result.sample))
+    return with_chance(SimilarityResult(columns, provenance, sums, result.sample))
 
 
 def score_sums(
@@ -85,4 +85,4 @@ def score_sums(
         tables.append({name: [row[name] for row in refused] for name in refused[0]})
     columns = by_measure(tables, tables[0], order=measures)
     result = SimilarityResult(columns, provenance, moments)
-    return tested(result, device=moments.origin.device) if chance else result
+    return with_chance(result, device=moments.origin.device) if chance else result

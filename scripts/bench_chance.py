@@ -60,7 +60,7 @@ def counted(setting: Setting, share: float, repeats: int, n_draws: int = 200) ->
             halves.append(split_half(products, seed=OF_DRAWS + seed).reliability)
     if share == 0:
         return [{"true CKA": 0.0, **_rates(found, list(range(len(PAIRS))))}]
-    truth = _truths(world, share)
+    truth = truths(world, share)
     seen = [float(torch.corrcoef(torch.stack([a.value, b.value]))[0, 1])
             for a, b in pairwise(found)]  # fmt: skip
     told = {"reliability told": sum(halves) / repeats, "seen": sum(seen) / max(1, len(seen))}
@@ -71,8 +71,8 @@ def counted(setting: Setting, share: float, repeats: int, n_draws: int = 200) ->
     return rows
 
 
-def _truths(world: World, share: float) -> list[float]:
-    """Of each pair; equal ones are equal to the last digit."""
+def truths(world: World, share: float) -> list[float]:
+    """True CKA of each pair; equal ones are equal to the last digit."""
     scoring, compute = world.truth(), MEASURES["linear_cka"].compute
     names = [[name.partition("/")[2] for name in pair] for pair in PAIRS]
     return [round(share * compute(scoring.pair(*sorted(pair, key=LAYERS.index))), 6)
@@ -85,7 +85,7 @@ def _rates(found: list[ChanceTest], pairs: list[int]) -> dict:
     return {
         "pairs": len(pairs),
         "mean value": float(torch.stack([test.value[pairs] for test in found]).mean()),
-        "critical": float(sum(test.critical() for test in found) / len(found)),
+        "critical": float(torch.stack([test.critical()[pairs] for test in found]).mean()),
         "found": float(one.double().mean()),
         "found, corrected": float(corrected.double().mean()),
         "any found, corrected": float(corrected.any(1).double().mean()),

@@ -1,4 +1,4 @@
-"""The benchmark of intervals and nulls, small: they cover, and its data are what it says."""
+"""The benchmark of intervals, small: they cover, and its data are what it says."""
 
 from pathlib import Path
 

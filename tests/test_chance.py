@@ -10,6 +10,7 @@ import torch
 from frames import independent_speech, value
 
 from hf_repsim.chance import (
+    ChanceTest,
     RowProducts,
     SplitHalf,
     autocorrelation,
@@ -49,7 +50,7 @@ def test_independent_layers_are_found_alike_no_more_often_than_is_said():
 def test_layers_that_share_something_are_found():
     found = chance_test(products(smooth(0), ("x", "z"), ("x", "y")))
     assert float(found.p_values[0]) == pytest.approx(1 / 201) and float(found.p_values[1]) > 0.01
-    assert float(found.value[0]) > found.critical() > float(found.value[1])
+    assert (found.value > found.critical()).tolist() == [True, False]
 
 
 def test_many_pairs_at_once_need_larger_values():
@@ -60,7 +61,14 @@ def test_many_pairs_at_once_need_larger_values():
     found = chance_test(products(sample_of(layers, [4] * 20), *pairs))
     assert (found.corrected >= found.p_values).all()
     assert float(found.p_values.min()) < 0.1 < float(found.corrected.min())
-    assert found.critical(0.05) > found.critical(0.5)
+    assert (found.critical(0.05) > found.critical(0.5)).all()
+
+
+def test_one_pair_of_much_scatter_does_not_hide_the_others():
+    draws = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)).double()
+    wide = ChanceTest((), torch.tensor([1.0, 1.5, 0.1]).double(), draws * torch.tensor([0.1, 1, 1]))
+    assert (wide.corrected <= 0.05).tolist() == [True, False, False]
+    assert float(wide.critical()[0]) < 0.5 < 1.5 < float(wide.critical()[1:].min())
 
 
 def test_the_same_seed_draws_the_same_exchanges_for_every_pair():
