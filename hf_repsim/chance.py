@@ -1,23 +1,107 @@
-"""What chance gives: values of layers that are paired wrongly.
+"""What chance gives: values of layers that are paired wrongly, and how many frames are worth one.
 
-A value is held against what the same rows say when the rows of y are exchanged: whole utterances
-for others (`of_other_utterances`), or each utterance turned round in time (`of_other_times`).
-Whatever rows of one utterance have in common, and whatever all utterances have in common, stays.
-Many layer pairs are tested at once by their largest value (Westfall and Young 1993).
+A value is held against what the same rows say when each utterance of y is exchanged for another:
+whatever rows of one utterance have in common, and whatever all utterances have in common, stays.
+Many layer pairs are tested at once by the most extreme of them (Westfall and Young 1993). How far
+a map of layer pairs owes itself to the utterances, two halves of them tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 from torch import Tensor
 
 from hf_repsim.sample import FrameSample, evenly_spaced
 
-MOST_ROWS = 1024  # Gram matrices of all layers are held, rows by rows
-Exchange = Callable[[int, int, torch.Generator], Tensor]
+LEVEL = 0.05
+FEWEST_UTTERANCES, FEWEST_ROWS = 8, 4  # of the sample; an utterance with fewer rows is left out
+MOST_ROWS = 512  # products of rows by rows are held,
+MOST_PRODUCTS = 2**25  # so many of them at most, of all layers
+_NO_NORM = 1e-30  # what is 0 stays 0, and so is as large as any draw
+
+
+@dataclass(frozen=True)
+class RowProducts:
+    """Products of rows of different utterances, of some layers that meet in pairs.
+
+    Of utterances with `FEWEST_ROWS` rows or more up to 256 are taken, in the order of their ids,
+    and of each as many rows as all of them have, `MOST_ROWS` in all at most, so that order and
+    number of processes move nothing.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    places: Tensor  # (2, pairs) int64: which of `layers` a pair is of
+    layers: Tensor  # (layers, utterances, rows, utterances, rows) float32, of different norms
+
+    @classmethod
+    def of(
+        cls,
+        sample: FrameSample,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        device: torch.device | str = "cpu",
+    ) -> RowProducts:
+        """Of pairs of layers of a sample; those of a layer that is constant are left out.
+
+        Raises:
+            ValueError: fewer than 8 utterances with 4 rows, or no pair of layers that vary.
+        """
+        names = list(dict.fromkeys(name for pair in pairs for name in pair))
+        chosen, shape = _rows(sample, math.isqrt(MOST_PRODUCTS // max(1, len(names))))
+        rows = {name: sample.layer(name)[chosen].to(device) for name in names}
+        varying = [name for name, own in rows.items() if (own != own[0]).any()]
+        known = {name: i for i, name in enumerate(varying)}
+        kept = [tuple(pair) for pair in pairs if known.keys() >= set(pair)]
+        if not kept:
+            raise ValueError("no pair of layers varies over the rows of the sample")
+        layers = torch.empty(len(varying), *shape, *shape, device=device)
+        for name, i in known.items():
+            centred = rows[name].double()
+            centred = (centred - centred.mean(0)).float()
+            layers[i] = (centred @ centred.T).reshape(*shape, *shape)
+        places = torch.tensor([[known[name] for name in side] for side in zip(*kept, strict=True)])
+        return cls(tuple(kept), places, layers)
+
+    @property
+    def n_utterances(self) -> int:
+        """Utterances that the rows are of."""
+        return self.layers.shape[1]
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of each."""
+        return self.layers.shape[2]
+
+    def centred(self, utterances: Tensor | None = None) -> Tensor:
+        """Products that CKA is a cosine of, as `layers`, of norm 1; of some utterances or all.
+
+        What is the sum of a part of one row and a part of the other is taken off by least squares,
+        and products within an utterance are 0. With one row an utterance this is the U-centring by
+        which Song's estimator can be had (Szekely and Rizzo 2014, eq. 2.3), and with several its
+        mean is 0 for unrelated layers, too, wherever the origin is.
+        """
+        if utterances is None:
+            products = self.layers.clone()
+        else:
+            products = self.layers[:, utterances][:, :, :, utterances]
+        n_utterances, m = products.shape[1:3]
+        n = n_utterances * m
+        within = products.diagonal(dim1=1, dim2=3)
+        within.zero_()
+        sums = products.sum((3, 4), dtype=torch.float64)  # of each row with other utterances
+        whole = sums.sum((1, 2)) / (2 * (n - m))
+        own = (sums.sum(2) - m * whole[:, None]) / (n - 2 * m)  # parts of an utterance together
+        part = ((sums - whole[:, None, None] + own[..., None]) / (n - m)).float()
+        products -= part[..., None, None]
+        products -= part[:, None, None]
+        within.zero_()
+        norms = products.flatten(1).norm(dim=1).clamp_min(_NO_NORM)
+        return products.div_(norms[:, None, None, None, None])
 
 
 @dataclass(frozen=True)
@@ -27,8 +111,6 @@ class ChanceTest:
     pairs: tuple[tuple[str, str], ...]
     value: Tensor  # (pairs,) float64
     drawn: Tensor  # (draws, pairs) float64
-    n_utterances: int
-    n_rows: int
 
     @property
     def p_values(self) -> Tensor:
@@ -37,92 +119,106 @@ class ChanceTest:
 
     @property
     def corrected(self) -> Tensor:
-        """The same for all pairs together: draws whose largest value is as large; (pairs,)."""
-        largest = self.drawn.amax(1, keepdim=True)
-        return (1 + (largest >= self.value).sum(0)) / (1 + len(self.drawn))
+        """The same for all pairs together: draws in which some pair is as extreme; (pairs,).
 
-    def critical(self, level: float = 0.05) -> float:
-        """The value that the largest of all pairs exceeds by chance at this rate."""
-        return float(self.drawn.amax(1).quantile(1 - level))
+        Values are scored by mean and spread of all that the pair has, its right one among them, so
+        that a few extreme frames of one layer do not set the mark for the others.
+        """
+        every = torch.cat([self.value[None], self.drawn])
+        scores = _scores(every)
+        largest = scores[1:].amax(1, keepdim=True)
+        return (1 + (largest >= scores[0]).sum(0)) / len(every)
 
-
-def of_other_utterances(n_utterances: int, n_rows: int, random: torch.Generator) -> Tensor:
-    """(utterances, rows) indices: each utterance is given the rows of another one, in order."""
-    order = torch.randperm(n_utterances, generator=random)
-    return order[:, None] * n_rows + torch.arange(n_rows)
-
-
-def of_other_times(n_utterances: int, n_rows: int, random: torch.Generator) -> Tensor:
-    """(utterances, rows) indices: the rows of each utterance, turned round by at least one.
-
-    Right where rows are so far apart that they no longer resemble each other. Where neighbours
-    correlate by 0.6, p <= 0.05 came up in 9 % of simulations with nothing to find, as the seam
-    that is left by turning makes the turned rows less smooth than they were.
-    """
-    turn = torch.randint(1, n_rows, (n_utterances, 1), generator=random)
-    here = (torch.arange(n_rows) + turn) % n_rows
-    return torch.arange(n_utterances)[:, None] * n_rows + here
+    def critical(self, level: float = LEVEL) -> Tensor:
+        """The value that some pair exceeds by chance at this rate, in terms of each; (pairs,)."""
+        score = _scores(self.drawn).amax(1).quantile(1 - level)
+        return self.drawn.mean(0) + self.drawn.std(0) * score
 
 
-def chance_test(
-    sample: FrameSample,
-    pairs: Sequence[tuple[str, str]],
-    exchange: Exchange = of_other_utterances,
-    *,
-    rows_per_utterance: int = 4,
-    n_draws: int = 200,
-    seed: int = 0,
-) -> ChanceTest:
-    """Test blocked CKA of layer pairs against rows of y that are exchanged.
+def chance_test(products: RowProducts, *, n_draws: int = 200, seed: int = 0) -> ChanceTest:
+    """Test blocked CKA of layer pairs against utterances of y that are exchanged.
 
     The value is of the rows alone, so it differs from that of all frames, and what is tested is
-    whether layers say the same of the same speech, not how much. Of utterances with at least
-    `rows_per_utterance` rows, up to `MOST_ROWS` rows are used. All pairs meet the same exchanges.
-
-    Raises:
-        ValueError: fewer than 8 utterances with so many rows, or a layer that is constant.
+    whether layers say the same of the same speech, not how much. All pairs meet the same exchanges.
+    Utterances of one speaker are taken for as different as any: that both sides know the speaker
+    is one of the things that may be found.
     """
-    chosen, n = _rows(sample, rows_per_utterance)
-    m = rows_per_utterance
-    names = list(dict.fromkeys(name for pair in pairs for name in pair))
-    grams = torch.stack([_between_utterances(sample.layer(name)[chosen], n, m) for name in names])
-    place = {name: i for i, name in enumerate(names)}
-    x, y = (torch.tensor([place[pair[side]] for pair in pairs]) for side in (0, 1))
-    needed_x, at_x = x.unique(return_inverse=True)
-    needed_y, at_y = y.unique(return_inverse=True)
-    left, right = grams[needed_x].flatten(1), grams[needed_y]
+    device, n = products.layers.device, products.n_utterances
+    centred = products.centred()
+    (of_x, at_x), (of_y, at_y) = (
+        side.unique(return_inverse=True) for side in products.places.to(device)
+    )
+    one, other = torch.triu_indices(n, n, 1, device=device)  # the rest is the same again
+    # per pair of utterances one piece of memory, which an exchange moves as a whole
+    by_pair = centred.permute(1, 3, 2, 4, 0)
+    left = by_pair[one, other][..., of_x].reshape(-1, len(of_x)).T.contiguous()
+    right = by_pair[..., of_y].reshape(n * n, -1).contiguous()
     random = torch.Generator().manual_seed(seed)
     found = []
     for i in range(n_draws + 1):
-        index = torch.arange(n * m) if i == 0 else exchange(n, m, random).flatten()
-        turned = right[:, index][:, :, index].flatten(1)
-        found.append((left @ turned.T)[at_x, at_y].double())
+        order = torch.arange(n) if i == 0 else torch.randperm(n, generator=random)
+        order = order.to(device)
+        turned = right.index_select(0, order[one] * n + order[other])
+        found.append(2 * (left @ turned.reshape(-1, len(of_y)))[at_x, at_y].double().cpu())
     values = torch.stack(found)
-    return ChanceTest(tuple(map(tuple, pairs)), values[0], values[1:], n, n * m)
+    return ChanceTest(products.pairs, values[0], values[1:])
 
 
-def _rows(sample: FrameSample, n_rows: int) -> tuple[Tensor, int]:
-    """Indices of rows to use, utterance by utterance, and of how many utterances they are."""
-    before, places = 0, []
-    for count in sample.counts:
-        if count >= n_rows:
-            places.append([before + i for i in evenly_spaced(count, n_rows)])
-        before += count
-    if len(places) < 8:
+@dataclass(frozen=True)
+class SplitHalf:
+    """How alike two maps of the same layer pairs are, each from half of the utterances."""
+
+    correlation: float  # Pearson's, over pairs; nan with fewer than 3
+    difference: float  # absolute, mean over pairs
+    n_halvings: int
+
+    @property
+    def reliability(self) -> float:
+        """What maps of other utterances, as many as all, would correlate (Spearman, Brown 1910)."""
+        return max(0.0, 2 * self.correlation / (1 + max(0.0, self.correlation)))
+
+
+def split_half(products: RowProducts, *, n_halvings: int = 10, seed: int = 0) -> SplitHalf:
+    """Mean over random halvings of the utterances."""
+    random = torch.Generator().manual_seed(seed)
+    x, y = products.places.to(products.layers.device)
+    half = products.n_utterances // 2
+    correlations, differences = [], []
+    for _ in range(n_halvings):
+        order = torch.randperm(products.n_utterances, generator=random).to(x.device)
+        maps = []
+        for utterances in (order[:half], order[half : 2 * half]):
+            centred = products.centred(utterances).flatten(1)
+            maps.append((centred @ centred.T)[x, y].double().cpu())
+        correlations.append(_correlation(*maps))
+        differences.append(float((maps[0] - maps[1]).abs().mean()))
+    return SplitHalf(fmean(correlations), fmean(differences), n_halvings)
+
+
+def _scores(values: Tensor) -> Tensor:
+    """Above the mean over draws, the rows, in spreads."""
+    return (values - values.mean(0)) / values.std(0).clamp_min(_NO_NORM)
+
+
+def _correlation(one: Tensor, other: Tensor) -> float:
+    return float(torch.corrcoef(torch.stack([one, other]))[0, 1]) if len(one) > 2 else math.nan
+
+
+def _rows(sample: FrameSample, most: int) -> tuple[Tensor, tuple[int, int]]:
+    """Indices of rows to use, at most so many, and of how many utterances how many they are."""
+    starts, place = {}, 0
+    for utterance, count in zip(sample.utterances, sample.counts, strict=True):
+        if count >= FEWEST_ROWS:
+            starts[utterance] = place, count
+        place += count
+    if len(starts) < FEWEST_UTTERANCES:
         raise ValueError(
-            f"{len(places)} utterances of the sample have {n_rows} rows; a test against chance "
-            "needs 8"
+            f"{len(starts)} utterances of the sample have {FEWEST_ROWS} rows; a test against "
+            f"chance needs {FEWEST_UTTERANCES}"
         )
-    used = evenly_spaced(len(places), max(8, MOST_ROWS // n_rows))
-    return torch.tensor([places[i] for i in used]).flatten(), len(used)
-
-
-def _between_utterances(rows: Tensor, n_utterances: int, n_rows: int) -> Tensor:
-    """Products of rows of different utterances, 0 else, as a matrix of norm 1; float32."""
-    rows = rows.double() - rows.double().mean(0)
-    gram = rows @ rows.T
-    of = torch.arange(n_utterances).repeat_interleave(n_rows)
-    gram[of[:, None] == of] = 0
-    if not (norm := gram.norm()) > 0:
-        raise ValueError("a layer is constant over the rows of the sample: nothing to test")
-    return (gram / norm).float()
+    most = min(most, MOST_ROWS)
+    ids = sorted(starts)
+    ids = [ids[i] for i in evenly_spaced(len(ids), max(FEWEST_UTTERANCES, most // 2))]
+    n = max(1, min(most // len(ids), *(starts[utterance][1] for utterance in ids)))
+    chosen = [start + i for start, count in map(starts.get, ids) for i in evenly_spaced(count, n)]
+    return torch.tensor(chosen), (len(ids), n)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm.auto import tqdm
 
+from hf_repsim.chance_record import with_chance
 from hf_repsim.floor import beside, heard_twins, twin_names
 from hf_repsim.intervals import ends
 from hf_repsim.lineup import Model, pair_of
@@ -73,13 +74,13 @@ def listen_and_score(
     session.hear()
     twins = heard_twins(session, measures) if untrained else None
     how = {"intervals": intervals, "progress": session.options.progress}
-    result = score_tiles(session, lambda moments: score(moments, measures, **how))
+    result = score_tiles(session, lambda moments: score(moments, measures, chance=False, **how))
     return result if twins is None else with_floor(result, twins)
 
 
 def with_floor(result: SimilarityResult, twins: Session) -> SimilarityResult:
     """A result with the values of the untrained twins that heard the same."""
-    how = {"progress": twins.options.progress, "spectra": False}
+    how = {"progress": twins.options.progress, "spectra": False, "chance": False}
     of_twins = score_tiles(twins, lambda moments: score(moments, result.measures, **how))
     return beside(result, of_twins)
 
@@ -132,6 +133,7 @@ def score(
     intervals: bool = False,
     progress: bool = False,
     spectra: bool = True,
+    chance: bool = True,
 ) -> SimilarityResult:
     """Compute measures from sums: no model, no audio; `progress` shows a bar on stderr.
 
@@ -139,7 +141,7 @@ def score(
     is nan, with a note that says why; one that is mostly chance has a note too. With `intervals`
     each value has its 95 % interval over utterances, `low` to `high`, nan where there is none
     (`hf_repsim.intervals`). With `spectra` the provenance tells how many directions each layer
-    uses (`hf_repsim.spectrum`).
+    uses (`hf_repsim.spectrum`); with `chance`, what is beyond it (`hf_repsim.chance_record`).
 
     Raises:
         ValueError: an unknown measure, or intervals of sums beside which no frames were kept.
@@ -162,7 +164,8 @@ def score(
         layers = [scoring.layer(i) for i in met]
         found = side_by_side(spectrum_of, layers, moments.origin.device)
         provenance[SPECTRA] = named_spectra(moments, dict(zip(met, found, strict=True)))
-    return SimilarityResult(columns, provenance, moments)
+    result = SimilarityResult(columns, provenance, moments)
+    return with_chance(result, device=moments.origin.device) if chance else result
 
 
 def _rows_of(
@@ -246,19 +249,20 @@ def score_tiles(
 ) -> SimilarityResult:
     """What a session heard, scored tile by tile, as one result, measure by measure.
 
-    It has its sums where there is one tile; those of several are let go one after the other.
+    The test against chance, which `scored` leaves out, is of all pairs together. The result has its
+    sums where there is one tile; those of several are let go one after the other.
     """
     results, n_tiles = [], len(session.plan.tiles)
     for moments in session.sums():
-        result = scored(moments)
+        result, device = scored(moments), moments.origin.device
         results.append(result if n_tiles == 1 else replace(result, moments=None))
         del moments, result  # before the next one is read
     if n_tiles == 1:
-        return results[0]
+        return with_chance(results[0], device=device)
     columns = by_measure([result.columns for result in results], results[0].columns)
     last = results[-1]
     provenance = last.provenance | joined_spectra(result.provenance for result in results)
-    return SimilarityResult(columns, provenance, sample=last.sample)
+    return with_chance(SimilarityResult(columns, provenance, sample=last.sample), device=device)
 
 
 def _row(measure: Measure, pair: PairMoments) -> dict[str, Any]:

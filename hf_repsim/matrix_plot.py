@@ -60,7 +60,8 @@ def models(result: SimilarityResult, measure: str | None = None) -> Figure:
         caption=[f"{_BEST}. {_heard(result)}In the order of average linkage."],
     )
     axes = sheet.axes(0)
-    panel = Panel(found.measure, values, np.zeros(values.shape, dtype=bool), values.size, {})
+    none = np.zeros(values.shape, dtype=bool)
+    panel = Panel(found.measure, values, none, values.size, {}, none)
     draw_cells(axes, panel, norm, cell=_CELL, colours=COLOURS)
     axes.set_xticks(range(len(names)), names, fontsize=_NAME, rotation=90)
     axes.set_yticks(range(len(names)), names, fontsize=_NAME)

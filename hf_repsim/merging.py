@@ -15,6 +15,7 @@ from operator import add
 from typing import Any
 
 from hf_repsim.cells import cell_columns, cells, is_matrix, is_trajectory
+from hf_repsim.chance_record import CHANCE, with_chance_of
 from hf_repsim.circumstances import now, versions
 from hf_repsim.differences import fingerprint, other_frames, recorded
 from hf_repsim.measures import MEASURES
@@ -29,7 +30,7 @@ from hf_repsim.trajectory import together
 _SAME_VALUE = 1e-9  # scored on another machine, a value may differ in the last digits
 _MODULUS = 2**256  # of a fingerprint, which is a sum over utterances
 # what each result has of its own, and a merged one under `parts`
-_OWN = ("plan", "seconds", "sums", "created", "versions", "heard", "parts", SPECTRA)
+_OWN = ("plan", "seconds", "sums", "created", "versions", "heard", "parts", SPECTRA, CHANCE)
 # what names the rows of a data set that are heard, from its first one on
 _ROWS = ("dataset", "kind", "config", "split", "revision", "columns")
 _FIXED = ("hub", "embedded")  # kinds whose name says which rows they are
@@ -133,7 +134,8 @@ def _joined(results: Sequence[SimilarityResult]) -> SimilarityResult:
     provenance = results[0].provenance
     told = {name: provenance[name] for name in ("probe", "too_short") if name in provenance}
     told |= joined_spectra(result.provenance for result in results)
-    return SimilarityResult(columns, _shared(results) | told, next(sums, None), kept)
+    joined = SimilarityResult(columns, _shared(results) | told, next(sums, None), kept)
+    return with_chance_of(joined, results)
 
 
 def _new_rows(result: SimilarityResult, seen: dict[tuple, float]) -> list[int]:

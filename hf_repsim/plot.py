@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +16,24 @@ try:
     import matplotlib
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
-    from matplotlib.collections import PatchCollection
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
-    from matplotlib.patches import Rectangle
 
+    from hf_repsim.heatmap_cells import (
+        COLOURS,
+        DOTTED,
+        LABEL,
+        NAME,
+        Panel,
+        draw_cells,
+        draw_colour_bar,
+    )
     from hf_repsim.sheet import Sheet, cut, safe, text_width
 except ImportError as error:
     raise ImportError("hf_repsim.plot needs matplotlib: pip install 'hf_repsim[plot]'") from error
 
 SUFFIXES = (".png", ".pdf", ".svg")
 
-COLOURS = "viridis"  # perceptually uniform; survives grey printing and colour-blind eyes
 # Type 3 fonts, the default in PDF, are refused by many conferences; and names from strangers must
 # not reach LaTeX, whatever the user's own settings are.
 _STYLE = {"text.usetex": False, "pdf.fonttype": 42, "axes.linewidth": 0.6, "hatch.linewidth": 0.4}
@@ -37,9 +42,6 @@ styled = matplotlib.rc_context(_STYLE)
 # sizes in inches, sizes of type in points
 _MATRIX = 3.4
 _SMALLEST_CELL, _LARGEST_CELL = 0.13, 0.46
-_CELL_WITH_VALUE = 0.24
-_LABEL = 8.0
-_NAME = 7.5
 _MAX_NOTES = 3
 _BAND = "Shaded: 95 % intervals over utterances."
 
@@ -54,14 +56,15 @@ def heatmap(
     """Layers of x (rows, the first at the bottom) against layers of y (columns), in colour.
 
     A panel per measure, all of them where ``measure`` is None, on one colour scale: ``limits``, or
-    0 to 1, or wider where values are. ``colours`` names a colour map of matplotlib.
-    Values are printed where cells have room; refused pairs are hatched, and pairs that were not
-    asked for blank. Raises ValueError for an unknown measure and for a result without rows.
+    0 to 1, or wider where values are. ``colours`` names a colour map of matplotlib. Cells with room
+    have their values; refused pairs are hatched, pairs that were not asked for blank, and those
+    no more alike than by chance have a dot. Raises ValueError for an unknown measure and for a
+    result without rows.
     """
     panels = [Panel.of(result, name) for name in _measures(result, measure)]
     rows, columns = (list(map(_layer, names)) for names in (result.layers_x, result.layers_y))
     cell = min(_LARGEST_CELL, max(_SMALLEST_CELL, _MATRIX / max(len(rows), len(columns))))
-    name_size = min(_NAME, 0.8 * 72 * cell)
+    name_size = min(NAME, 0.8 * 72 * cell)
     norm = Normalize(*(limits or _limits([panel.values for panel in panels])))
     with matplotlib.rc_context(_STYLE):
         sheet = Sheet(
@@ -79,8 +82,8 @@ def heatmap(
             draw_cells(axes, panel, norm, cell=cell, colours=colours)
             _name_axes(result, sheet, i, axes=axes, size=name_size)
             if len(panels) > 1:
-                title = cut(measure_label(panel.measure), _LABEL, sheet.panel[0])
-                axes.set_title(title, fontsize=_LABEL, pad=4)
+                title = cut(measure_label(panel.measure), LABEL, sheet.panel[0])
+                axes.set_title(title, fontsize=LABEL, pad=4)
         label = "similarity" if len(panels) > 1 else measure_label(panels[0].measure)
         draw_colour_bar(sheet, ScalarMappable(norm, colours), label)
     return sheet.figure
@@ -101,7 +104,7 @@ def profile(result: SimilarityResult, measure: str | Sequence[str] | None = None
         sheet = Sheet(
             (width, height),
             left=0.5,
-            bottom=text_width(layers, _NAME) + 0.3,
+            bottom=text_width(layers, NAME) + 0.3,
             right=0.1,
             above=0.08 + 0.16 * ((len(measures) + 1) // 2),
             title=_title(result),
@@ -120,11 +123,11 @@ def profile(result: SimilarityResult, measure: str | Sequence[str] | None = None
         axes.set_xticks(range(len(layers)), layers, rotation=90)
         axes.set_xlim(-0.5, len(layers) - 0.5)
         axes.set_ylim(min(0.0, axes.get_ylim()[0]), max(1.02, axes.get_ylim()[1]))
-        axes.tick_params(labelsize=_NAME, length=2)
-        axes.set_xlabel(cut(f"layer of {result.model_name('x')}", _LABEL, width), fontsize=_LABEL)
-        axes.set_ylabel("similarity", fontsize=_LABEL)
+        axes.tick_params(labelsize=NAME, length=2)
+        axes.set_xlabel(cut(f"layer of {result.model_name('x')}", LABEL, width), fontsize=LABEL)
+        axes.set_ylabel("similarity", fontsize=LABEL)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(fontsize=_NAME, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+        axes.legend(fontsize=NAME, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     return sheet.figure
 
 
@@ -144,31 +147,6 @@ def save_figure(figure: Figure, path: str | Path, *, dpi: int = 220) -> Path:
     with matplotlib.rc_context(_STYLE):
         figure.savefig(path, dpi=dpi, format=path.suffix.lower()[1:])
     return path
-
-
-@dataclass(frozen=True)
-class Panel:
-    """The values of one measure as a matrix."""
-
-    measure: str
-    values: np.ndarray  # (layers of x, layers of y), nan where there is no value
-    refused: np.ndarray  # the same shape, bool: asked for, and no value
-    n_pairs: int
-    notes: dict[str, int]
-
-    @classmethod
-    def of(cls, result: SimilarityResult, measure: str) -> Panel:
-        """The layers of x by those of y."""
-        values = result.matrix(measure)
-        asked = np.zeros(values.shape, dtype=bool)
-        rows = {name: i for i, name in enumerate(result.layers_x)}
-        columns = {name: i for i, name in enumerate(result.layers_y)}
-        names = (result.columns[name] for name in ("measure", "layer_x", "layer_y"))
-        for of, layer_x, layer_y in zip(*names, strict=True):
-            if of == measure:
-                asked[rows[layer_x], columns[layer_y]] = True
-        refused = asked & ~np.isfinite(values)
-        return cls(measure, values, refused, int(asked.sum()), result.notes(measure))
 
 
 def _measures(result: SimilarityResult, measure: str | Sequence[str] | None) -> list[str]:
@@ -194,7 +172,8 @@ def _title(result: SimilarityResult) -> list[str]:
 
 def _caption(result: SimilarityResult, panels: Sequence[Panel]) -> list[str]:
     heard = f"{result.counts()}. " if result.counts() else ""
-    hatched = "Hatched: no value." if any(panel.refused.any() for panel in panels) else ""
+    hatched = "Hatched: no value. " if any(panel.refused.any() for panel in panels) else ""
+    dots = DOTTED if any(panel.by_chance.any() for panel in panels) else ""
     nulls = [(panel.measure, null_span(result, panel.measure)) for panel in panels]
     null = ", ".join(f"{measure_label(measure)} {span}" for measure, span in nulls if span)
     notes = [
@@ -202,8 +181,12 @@ def _caption(result: SimilarityResult, panels: Sequence[Panel]) -> list[str]:
         for panel in panels
         for note, count in panel.notes.items()
     ]
-    expected = f"{null_meaning(result).capitalize()}: {null}." if null else ""
-    lines = [heard + hatched, expected, *notes[:_MAX_NOTES]]
+    lines = [
+        (heard + hatched).rstrip(),
+        dots,
+        f"{null_meaning(result).capitalize()}: {null}." if null else "",
+        *notes[:_MAX_NOTES],
+    ]
     if len(notes) > _MAX_NOTES:
         lines.append(f"{len(notes) - _MAX_NOTES} more notes stand in the table.")
     return lines
@@ -230,45 +213,9 @@ def _name_axes(result: SimilarityResult, sheet: Sheet, i: int, *, axes: Axes, si
         labels = map(_layer, names) if outer else [""] * len(names)
         axis.set_ticks(range(len(names)), labels, fontsize=size)
         if outer:
-            axis.set_label_text(cut(side_name(result, side), _LABEL, length), fontsize=_LABEL)
+            axis.set_label_text(cut(side_name(result, side), LABEL, length), fontsize=LABEL)
     axes.tick_params(length=1.5, width=0.5, pad=1.5)
     axes.tick_params(axis="x", rotation=90)
-
-
-def draw_cells(axes: Axes, panel: Panel, norm: Normalize, *, cell: float, colours: str) -> None:
-    """Colour a cell per value, hatch what was refused, and print values where there is room."""
-    n_x, n_y = panel.values.shape
-    image = axes.pcolormesh(
-        np.arange(n_y + 1) - 0.5,
-        np.arange(n_x + 1) - 0.5,
-        np.ma.masked_invalid(panel.values),
-        norm=norm,
-        cmap=colours,
-    )
-    squares = [Rectangle((j - 0.5, i - 0.5), 1, 1) for i, j in np.argwhere(panel.refused)]
-    hatched = PatchCollection(
-        squares, facecolor="0.93", edgecolor="0.6", linewidth=0, hatch="//////"
-    )
-    axes.add_collection(hatched)
-    if cell < _CELL_WITH_VALUE:
-        return
-    size = min(_NAME, 72 * cell / 3.1)
-    for i, j in np.argwhere(np.isfinite(panel.values)):
-        value = panel.values[i, j]
-        red, green, blue, _ = image.cmap(norm(value))
-        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-        text = f"{round(value, 2) + 0.0:.2f}"
-        colour = "white" if dark else "black"
-        axes.text(j, i, text, ha="center", va="center", fontsize=size, color=colour)
-
-
-def draw_colour_bar(sheet: Sheet, colours: ScalarMappable, label: str) -> None:
-    """What the colours mean, beside the panels."""
-    axes = sheet.beside(pad=0.1, width=0.11)
-    bar = sheet.figure.colorbar(colours, cax=axes)
-    bar.set_label(cut(label, _LABEL, sheet.slot), fontsize=_LABEL)
-    bar.outline.set_linewidth(0.5)
-    axes.tick_params(labelsize=_NAME, length=1.5, width=0.5, pad=1.5)
 
 
 def _match(result: SimilarityResult) -> str:

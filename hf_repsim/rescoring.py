@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from hf_repsim.chance_record import with_chance
 from hf_repsim.circumstances import now, versions
 from hf_repsim.comparison import choose_measures, pair_columns, score
 from hf_repsim.measures import MEASURES
@@ -45,7 +46,7 @@ def rescore(
     tables, provenance = [], dict(result.provenance)
     provenance.pop("sums", None)
     for moments in [result.moments] if tiles is None else tiles:
-        scored = score_sums(moments, chosen, intervals=intervals, progress=progress)
+        scored = score_sums(moments, chosen, intervals=intervals, chance=False, progress=progress)
         tables.append(scored.columns)
         provenance |= joined_spectra((provenance, scored.provenance))
         del moments, scored  # before the next one is read
@@ -53,7 +54,7 @@ def rescore(
     provenance = {"heard": heard} | provenance | {"created": now(), "versions": versions()}
     columns = by_measure(tables, tables[0])
     sums = result.moments if tiles is None else None
-    return SimilarityResult(columns, provenance, sums, result.sample)
+    return with_chance(SimilarityResult(columns, provenance, sums, result.sample))
 
 
 def score_sums(
@@ -61,6 +62,7 @@ def score_sums(
     measures: Sequence[str],
     *,
     intervals: bool = False,
+    chance: bool = True,
     progress: bool = False,
 ) -> SimilarityResult:
     """As `score`, but that a measure is refused which needs what these sums do not tell."""
@@ -77,9 +79,10 @@ def score_sums(
     ]
     tables, provenance = [], dict(moments.provenance)
     if known:
-        scored = score(moments, known, intervals=intervals, progress=progress)
+        scored = score(moments, known, intervals=intervals, chance=False, progress=progress)
         tables, provenance = [scored.columns], scored.provenance
     if refused:
         tables.append({name: [row[name] for row in refused] for name in refused[0]})
     columns = by_measure(tables, tables[0], order=measures)
-    return SimilarityResult(columns, provenance, moments)
+    result = SimilarityResult(columns, provenance, moments)
+    return with_chance(result, device=moments.origin.device) if chance else result

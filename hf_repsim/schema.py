@@ -44,6 +44,8 @@ COLUMN_MEANINGS: dict[str, str] = {
     "low": "lower end of an interval for the value",
     "high": "upper end of an interval for the value",
     "untrained": "the value for the same layers of the same models with random weights",
+    "p": "how often, where utterances of layer_y are exchanged, some pair of layers is as extreme "
+    "as this one; of blocked_cka on frames that were kept, else NaN",
     "behind": "how far the value is below that of the best layer for this target, on average over "
     "the utterances held out",
     "as_good": "whether that difference has a 95 % interval that holds 0",

@@ -7,14 +7,13 @@ the frames, so it needs the sums alone.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from hf_repsim.table import is_number, rounded
 
+if TYPE_CHECKING:
     from hf_repsim.moments import Moments
     from hf_repsim.pair import LayerMoments
 
@@ -47,9 +46,9 @@ def spectrum_of(layer: LayerMoments) -> Spectrum | None:
     return Spectrum(
         features=len(variances),
         dead=int((variances < DEAD * variances.mean()).sum()),
-        participation_ratio=_rounded(1 / share.square().sum()),
-        effective_rank=_rounded(torch.special.entr(share).sum().exp()),
-        first_share=_rounded(share.max()),
+        participation_ratio=rounded(float(1 / share.square().sum())),
+        effective_rank=rounded(float(torch.special.entr(share).sum().exp())),
+        first_share=rounded(float(share.max())),
     )
 
 
@@ -70,7 +69,7 @@ def told_spectra(provenance: Mapping[str, Any]) -> dict[str, Spectrum]:
     return {
         str(layer): Spectrum(**{name: one[name] for name in names})
         for layer, one in (told.items() if isinstance(told, Mapping) else ())
-        if isinstance(one, Mapping) and all(_is_number(one.get(name)) for name in names)
+        if isinstance(one, Mapping) and all(is_number(one.get(name)) for name in names)
     }
 
 
@@ -79,12 +78,3 @@ def joined_spectra(provenances: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     told = (one for provenance in provenances for one in told_spectra(provenance).items())
     found = {layer: asdict(spectrum) for layer, spectrum in told}
     return {SPECTRA: found} if found else {}
-
-
-def _is_number(value: object) -> bool:
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    return known and abs(value) < 1e15 and math.isfinite(value)
-
-
-def _rounded(value: Tensor) -> float:
-    return float(f"{float(value):.6g}")

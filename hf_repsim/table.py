@@ -43,6 +43,17 @@ def json_value(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def is_number(value: object) -> bool:
+    """Whether a value from a stranger's file is a finite number of a size that can be shown."""
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return known and abs(value) < 1e15 and math.isfinite(value)
+
+
+def rounded(value: float) -> float:
+    """The number with the six digits that a record keeps."""
+    return float(f"{value:.6g}")
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Rows of cells as lines, the columns one below the other."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -155,7 +155,7 @@ class _Ears:
         moments = (
             self._among(store, keep) if y is None else self._between(store, self._store(y), keep)
         )
-        rows = score(moments, measures, spectra=False).rows()
+        rows = score(moments, measures, spectra=False, chance=False).rows()
         columns = {name: [row[name] for row in rows] for name in COLUMNS}
         return {"columns": columns, "too_short": store.too_short}
 

@@ -35,7 +35,6 @@ class Setting:
     offset: float = 0.5  # spread of the offsets of utterances, in those of the process
     per_speaker: int = 1  # utterances; more than one share half of the variance of their offset
     keeps: int = 16  # rows of each utterance, or all there are
-    independent: bool = False  # layers have nothing in common
 
     def told(self) -> dict:
         """As a row of a table."""
@@ -68,8 +67,6 @@ class World:
         shared = self._process(STRONG + WIDTH, random)
         frames = {}
         for name in LAYERS:
-            if s.independent and frames:
-                shared = self._process(STRONG + WIDTH, random)
             smooth = shared @ self.mixes[name].float()
             smooth += self._process(STRONG, random) @ self.own[name].float()
             frames[name] = (smooth + WHITE * torch.randn(smooth.shape, generator=random))[inside]

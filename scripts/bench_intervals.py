@@ -1,4 +1,4 @@
-"""How often intervals cover the truth, and nulls find something where there is nothing, simulated.
+"""How often intervals cover the truth, simulated.
 
 `python scripts/bench_intervals.py --json FILE` draws data sets whose truth is known, as
 `bench_ar_models.py` makes them, takes of each what a run keeps, and counts. Truth is the value of
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -20,7 +19,6 @@ import torch
 from bench_ar_models import Setting, World
 from bench_machine import machine, versions
 
-from hf_repsim.chance import chance_test, of_other_times, of_other_utterances
 from hf_repsim.intervals import of_sums
 from hf_repsim.measures import MEASURES
 
@@ -32,12 +30,6 @@ SETTINGS = {
     "frames less alike, 48 rows kept": Setting(100, (60, 140), 0.6, 0.2, keeps=48),
     "frames less alike, 16 rows kept": Setting(100, (60, 140), 0.6, 0.2),
 }
-NULLS = {
-    "other utterances": (of_other_utterances, 4),
-    "other times": (of_other_times, 8),
-}
-INDEPENDENT = Setting(60, (40, 120), 0.95, keeps=8, independent=True)
-ALL_PAIRS = [*PAIRS, ("near", "far")]
 UNBIASED = {"blocked_cka": "linear_cka", "debiased_cka": "linear_cka"}  # of what they estimate
 
 
@@ -84,23 +76,6 @@ def _counted(draws: torch.Tensor, truth: float, what: str) -> dict:
     return counted
 
 
-def false_positives(repeats: int, n_draws: int = 99) -> list[dict]:
-    """A row per null: how often independent layers get p <= 5 %, one pair and any of three."""
-    world, rows = World(INDEPENDENT), []
-    for what, (exchange, n) in NULLS.items():
-        p, corrected = [], []
-        for seed in range(repeats):
-            sample = world.sampled(seed).sample
-            how = {"rows_per_utterance": n, "n_draws": n_draws, "seed": seed}
-            found = chance_test(sample, ALL_PAIRS, exchange, **how)
-            p.append(found.p_values)
-            corrected.append(found.corrected.min())
-        one = float((torch.stack(p) <= 0.05).double().mean())
-        any_pair = float((torch.stack(corrected) <= 0.05).double().mean())
-        rows.append({"null": what, "one pair": one, "any of 3, corrected": any_pair})
-    return rows
-
-
 def main() -> None:
     """Simulate, print, and store."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -109,22 +84,18 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     told = {"repeats": given.repeats, "machine": machine(torch.device("cpu"))}
-    told |= {"versions": versions(["torch", "numpy"]), "settings": [], "false_positives": []}
-    with ProcessPoolExecutor(given.processes, initializer=_alone) as pool:
-        nulls = pool.submit(false_positives, given.repeats)
+    told |= {"versions": versions(["torch", "numpy"]), "settings": []}
+    with ProcessPoolExecutor(given.processes, initializer=alone) as pool:
         found = pool.map(_timed, SETTINGS.values(), [given.repeats] * len(SETTINGS))
         for (name, setting), (rows, seconds) in zip(SETTINGS.items(), found, strict=True):
             part = {"name": name, **setting.told(), "rows": rows, "cpu_s": seconds}
             told["settings"].append(part)
-            print(f"{name}\n{_table(rows)}\n", flush=True)
-            _store(told, given.json)
-        told["false_positives"] = nulls.result()
-    noise = math.sqrt(0.05 * 0.95 / given.repeats)
-    print(f"false positives at 5 % (standard error {noise:.3f})\n{_table(told['false_positives'])}")
-    _store(told, given.json)
+            print(f"{name}\n{table(rows)}\n", flush=True)
+            store(told, given.json)
 
 
-def _alone() -> None:
+def alone() -> None:
+    """One thread a process."""
     torch.set_num_threads(1)
 
 
@@ -135,7 +106,7 @@ def _timed(setting: Setting, repeats: int) -> tuple[list[dict], float]:
     return rows, time.process_time() - start
 
 
-def _table(rows: list[dict]) -> str:
+def table(rows: list[dict]) -> str:
     """Columns of one width."""
     lines = [list(dict.fromkeys(name for row in rows for name in row))]
     for row in rows:
@@ -148,7 +119,8 @@ def _table(rows: list[dict]) -> str:
     )
 
 
-def _store(told: dict, path: Path | None) -> None:
+def store(told: dict, path: Path | None) -> None:
+    """Write what was found so far, where it is wanted."""
     if path is not None:
         path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 

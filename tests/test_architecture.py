@@ -22,8 +22,8 @@ PACKAGE = ROOT / "hf_repsim"
 # Imports point down, or along a level. A new module says here where it stands.
 STANDS = {
     0: """
-        chance clock effective intervals lags measures moments origin pair pairing products result
-        rounding sample sample_rows schema spectrum table text_clock totals
+        chance chance_record clock effective intervals lags measures moments origin pair pairing
+        products result rounding sample sample_rows schema spectrum table text_clock totals
     """,
     1: """
         ahead audio circumstances columns course ctc frames input_frames labels lineup location
@@ -37,8 +37,8 @@ STANDS = {
         trajectory_runs verdict_table
     """,
     3: """
-        app demo evaluation experiment hub matrix_plot plot profile_plot release report selftest
-        sheet space trajectory_layers trajectory_panels trajectory_plot viewer
+        app demo evaluation experiment heatmap_cells hub matrix_plot plot profile_plot release
+        report selftest sheet space trajectory_layers trajectory_panels trajectory_plot viewer
     """,
     4: "__main__ cli terminal",
 }

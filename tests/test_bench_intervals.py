@@ -1,4 +1,4 @@
-"""The benchmark of intervals and nulls, small: they cover, and its data are what it says."""
+"""The benchmark of intervals, small: they cover, and its data are what it says."""
 
 from pathlib import Path
 
@@ -51,10 +51,3 @@ def test_speakers_of_a_world_have_something_of_their_own(scripts):
     assert 0.5 < float(between / all_of_them) < 0.7  # a quarter, were they strangers
     assert len(set(world.speakers().values())) == 100
     assert torch.isfinite(by_speaker).all()
-
-
-def test_null_tests_are_counted_for_one_pair_and_for_all(scripts):
-    from bench_intervals import false_positives
-
-    for row in false_positives(2, n_draws=19):
-        assert 0 <= row["any of 3, corrected"] <= 1 and row["one pair"] in [i / 6 for i in range(7)]

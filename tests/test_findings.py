@@ -72,6 +72,24 @@ def test_what_unrelated_layers_give_is_what_the_stored_simulation_says():
         assert f"{one[what]:.3f} and {other[what]:.3f}" in paragraph
 
 
+def test_what_is_said_of_chance_is_what_the_stored_simulation_says():
+    stored = json.loads((ROOT / "docs" / "bench" / "chance.json").read_text())
+    rows = {(one["name"], one["share"]): one["rows"] for one in stored["settings"]}
+    paragraph = re.search(r"^What chance gives is.*?\n\n", README, re.M | re.S)[0].replace(
+        "\n", " "
+    )
+    assert f"In {stored['repeats']} simulated data sets" in paragraph
+    (nothing,) = rows["40 utterances", 0.0]
+    few, many = (rows[f"{n} utterances", 0.05][-1] for n in (40, 120))
+    assert few["true CKA"] == 0.05 and many["found, corrected"] == 1
+    told = [float(percent) for percent in re.findall(r"in ([\d.]+) %", paragraph)]
+    found = (nothing["found"], nothing["any found, corrected"], few["found, corrected"])
+    assert told == pytest.approx([100 * share for share in found], abs=0.5)
+    promised = rows["40 utterances", 0.1][0]
+    told = re.search(r"reliability of ([\d.]+), where .* correlated ([\d.]+),", paragraph).groups()
+    assert told == tuple(f"{promised[name]:.2f}" for name in ("reliability told", "seen"))
+
+
 @pytest.mark.parametrize("line", BENCH[2:])
 def test_a_ratio_in_the_text_is_that_of_the_stored_benchmark(line):
     job, told = (cell.strip() for cell in line.strip("|").split("|"))

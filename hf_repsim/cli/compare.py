@@ -209,16 +209,17 @@ def _score(
     from hf_repsim.comparison import score, score_tiles
 
     interrupted = []
+    how = {"intervals": intervals, "chance": False, "progress": True}
 
     def scored(moments: Moments) -> SimilarityResult:
         try:
             if interrupted:
-                return score(moments, ["linear_cka"], progress=True)
-            return score(moments, measures, intervals=intervals, progress=True)
+                return score(moments, ["linear_cka"], chance=False, progress=True)
+            return score(moments, measures, **how)
         except KeyboardInterrupt:
             click.echo("interrupted while scoring; score(result.moments) gives the rest", err=True)
             interrupted.append(True)
-            return score(moments, ["linear_cka"])
+            return score(moments, ["linear_cka"], chance=False)
 
     return score_tiles(session, scored), bool(interrupted)
 

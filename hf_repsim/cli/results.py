@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,16 +173,21 @@ def _report(result: SimilarityResult, output: Path | None, *, options: dict[str,
 
 
 def told(result: SimilarityResult) -> str:
-    """The tables; of several models that of them; of a trajectory, which has many, its sum."""
+    """The tables, and what is known of chance; of a trajectory, which has many, its sum."""
     from hf_repsim.cells import is_matrix, is_profile, is_trajectory
+    from hf_repsim.chance_record import chance_sentences
     from hf_repsim.summary import summarise
 
-    if is_matrix(result):
-        from hf_repsim.model_matrix import matrix_text
-
-        return matrix_text(result)
+    if is_trajectory(result):
+        return "\n".join(summarise(result))
     if is_profile(result):
         from hf_repsim.profile_table import profile_text
 
         return profile_text(result)
-    return "\n".join(summarise(result)) if is_trajectory(result) else result.table()
+    table = result.table
+    if is_matrix(result):
+        from hf_repsim.model_matrix import matrix_text
+
+        table = partial(matrix_text, result)
+    chance = "\n".join(chance_sentences(result.provenance))
+    return "\n\n".join(filter(None, (table(), chance)))

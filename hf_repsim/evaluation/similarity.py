@@ -173,7 +173,7 @@ class RepresentationSimilarity(evaluate.Comparison):
 
 
 def _outcome(intake: Intake, measures: Sequence[str]) -> dict[str, Any]:
-    table = score(intake.finish(), measures, spectra=False).columns
+    table = score(intake.finish(), measures, spectra=False, chance=False).columns
     rows = {
         name: (value, null, note)
         for name, value, null, note in zip(

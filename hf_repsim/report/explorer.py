@@ -25,7 +25,7 @@ from hf_repsim.trajectory_runs import known_mean, runs_of
 if TYPE_CHECKING:
     from hf_repsim.result import SimilarityResult
 
-_REAL, _WHOLE = ("null",), ("rank_x", "rank_y", "n_frames", "n_utterances")
+_REAL, _WHOLE = ("null", "p"), ("rank_x", "rank_y", "n_frames", "n_utterances")
 _ENDS = ("low", "high")
 _CLOCK = ("epoch", "wer", "cer")
 _ABSENT = -1  # where a note would be: no such pair was asked for

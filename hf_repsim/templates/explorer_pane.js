@@ -171,6 +171,7 @@ class Pane {
     const value = get("value"), missing = view.isThere(measure, step, shown) ? "refused" : "not asked for";
     const facts = [], ends = [get("low"), get("high")], ranks = [get("rank_x"), get("rank_y")];
     if (get("null") !== null) facts.push(["Chance level", number(get("null"))]);
+    if (get("p") !== null) facts.push(["p, corrected", get("p").toFixed(3)]);
     if (ends.every((end) => end !== null)) {
       facts.push([view.nRuns > 1 ? "From run to run" : "Interval", ends.map(number).join(" to ")]);
     }
