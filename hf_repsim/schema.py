@@ -39,6 +39,8 @@ COLUMN_MEANINGS: dict[str, str] = {
     "note": "empty, or why the value was flagged or refused",
     "low": "lower end of an interval for the value",
     "high": "upper end of an interval for the value",
+    "among_best": "whether layer_y is the best match of layer_x (in one of several models), or no "
+    "worse by a 95 % interval of their difference; empty where that is not known",
     "behind": "how far the value is below that of the best layer for this target, on average over "
     "the utterances held out",
     "as_good": "whether that difference has a 95 % interval that holds 0",

@@ -22,8 +22,8 @@ PACKAGE = ROOT / "hf_repsim"
 # Imports point down, or along a level. A new module says here where it stands.
 STANDS = {
     0: """
-        chance clock intervals measures moments origin pair pairing products result rounding sample
-        sample_rows schema spectrum table text_clock
+        chance clock interval_columns intervals measures moments origin pair pairing products result
+        rounding sample sample_rows schema spectrum table text_clock variates
     """,
     1: """
         ahead audio circumstances columns course ctc frames input_frames labels lineup location
@@ -32,9 +32,9 @@ STANDS = {
     """,
     2: """
         alarm cells claims comparison contrast convergence differences earlier hearing
-        identification indicators jobs listening merging model_matrix plan profile_table profiling
-        reduction rescoring run_statistics session several spreading summary training trajectory
-        trajectory_runs verdict_table
+        identification indicators jobs listening merging model_matrix paired plan profile_table
+        profiling reduction rescoring run_statistics session several spreading summary training
+        trajectory trajectory_runs verdict_table
     """,
     3: """
         app demo evaluation experiment hub matrix_plot plot profile_plot release report selftest
