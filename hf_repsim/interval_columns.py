@@ -10,6 +10,8 @@ from torch import Tensor
 
 from hf_repsim.intervals import Influence, Intervals, Parts, of_pair, of_parts
 from hf_repsim.measures import MEASURES
+from hf_repsim.pair import Scoring
+from hf_repsim.result import SimilarityResult
 from hf_repsim.sample_rows import PairRows, Sampled
 
 PARTS = "parts"  # what `add_intervals` takes from a row
@@ -22,6 +24,21 @@ _FITTED = "no interval: those of CCA measures came out too narrow where truth wa
 _NO_FORMULA = "no interval: none is known for this measure"
 _FEW = "no interval: too few utterances, or a few rule the value"
 _LACKING = "no interval: frames that rule the value are not among those that were kept"
+
+
+def sampled_of(result: SimilarityResult, what: str, *, name: str = "the result") -> Sampled:
+    """The frames beside the sums of a result; `what` needs them.
+
+    Raises:
+        ValueError: sums or frames are not there.
+    """
+    moments = result.moments
+    if moments is None or moments.sample is None or not moments.sample.n_rows:
+        raise ValueError(
+            f"{what} need sums and frames, and {name} has none in one file: they were not kept "
+            "(--no-sums, --sample-frames 0), not published (push --sums does that) or are in tiles"
+        )
+    return Sampled(Scoring(moments), moments.sample)
 
 
 def parts_of(

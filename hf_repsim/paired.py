@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hf_repsim.differences import fingerprint, recorded
-from hf_repsim.interval_columns import judged, parts_of
+from hf_repsim.interval_columns import judged, parts_of, sampled_of
 from hf_repsim.intervals import Parts, of_parts
-from hf_repsim.pair import Scoring
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sample_rows import Sampled
 
@@ -43,41 +42,42 @@ def paired(
     Raises:
         ValueError: a result without sums, or without frames beside them.
     """
-    sampled = [_sampled(of, name) for of, name in ((a, "a"), (b, "b"))]
+    what = "intervals of differences"
+    sampled = [sampled_of(of, what, name=name) for of, name in ((a, "a"), (b, "b"))]
     renamed, over = _units(a, b)
     ends = [(math.nan, math.nan)] * len(cells)
-    places: dict[str, list[int]] = {}
-    for i, (cell, *_) in enumerate(cells):
-        places.setdefault(cell[0], []).append(i)
-    for own in places.values():
-        parts = [[_parts(of, cells[i], side) for i in own] for side, of in enumerate(sampled)]
-        known = [k for k, both in enumerate(zip(*parts, strict=True)) if not _lacks(both)]
-        if not known:
-            continue
-        found, usable = [], True
-        for of, own_parts, rename in zip(sampled, parts, renamed, strict=True):
-            influence = of_parts(of, [own_parts[k] for k in known])
-            _, few, lacking = judged(influence, of.share)
-            usable = usable & ~(few | lacking)
-            found.append(influence.called(rename))
-        units = tuple(dict.fromkeys(unit for one in found for unit in one.units))
-        one, other = (part.over(units) for part in found)
-        between = (other - one).intervals()
-        for k, is_usable, *both in zip(known, usable, between.low, between.high, strict=True):
-            if is_usable:
-                ends[own[k]] = tuple(map(float, both))
+    for measure in dict.fromkeys(cell[0] for cell, *_ in cells):
+        own = [i for i, (cell, *_) in enumerate(cells) if cell[0] == measure]
+        found = _of_measure(sampled, renamed, [cells[i] for i in own])
+        for i, both in zip(own, found, strict=True):
+            ends[i] = both
     return Paired([low for low, _ in ends], [high for _, high in ends], over)
 
 
-def _sampled(result: SimilarityResult, name: str) -> Sampled:
-    moments = result.moments
-    if moments is None or moments.sample is None or not moments.sample.n_rows:
-        raise ValueError(
-            f"intervals of differences need sums and frames of both results, and {name} has none "
-            "in one file: they were not kept (--no-sums, --sample-frames 0), not published (push "
-            "--sums does that) or are in tiles"
-        )
-    return Sampled(Scoring(moments), moments.sample)
+def _of_measure(
+    sampled: Sequence[Sampled],
+    renamed: Sequence[Callable[[str], str]],
+    cells: Sequence[tuple[Cell, float, float]],
+) -> list[tuple[float, float]]:
+    """Low and high of each cell, all of one measure."""
+    ends = [(math.nan, math.nan)] * len(cells)
+    parts = [[_parts(of, cell, side) for cell in cells] for side, of in enumerate(sampled)]
+    known = [k for k, both in enumerate(zip(*parts, strict=True)) if not _lacks(both)]
+    if not known:
+        return ends
+    found, usable = [], True
+    for of, own, rename in zip(sampled, parts, renamed, strict=True):
+        influence = of_parts(of, [own[k] for k in known])
+        _, few, lacking = judged(influence, of.share)
+        usable = usable & ~(few | lacking)
+        found.append(influence.called(rename))
+    units = tuple(dict.fromkeys(unit for one in found for unit in one.units))
+    one, other = (part.over(units) for part in found)
+    between = (other - one).intervals()
+    for k, is_usable, *both in zip(known, usable, between.low, between.high, strict=True):
+        if is_usable:
+            ends[k] = tuple(map(float, both))
+    return ends
 
 
 def _parts(sampled: Sampled, cell: tuple[Cell, float, float], side: int) -> Parts | str:

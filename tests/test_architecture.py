@@ -32,9 +32,9 @@ STANDS = {
     """,
     2: """
         alarm cells claims comparison contrast convergence differences earlier hearing
-        identification indicators jobs listening merging model_matrix paired plan profile_table
-        profiling reduction rescoring run_statistics session several spreading summary training
-        trajectory trajectory_runs verdict_table
+        identification indicators jobs listening merging model_matrix paired plan planning
+        profile_table profiling reduction rescoring run_statistics session several spreading summary
+        training trajectory trajectory_runs verdict_table
     """,
     3: """
         app demo evaluation experiment hub matrix_plot plot profile_plot release report selftest
