@@ -54,7 +54,7 @@ def parts_of(
         return ""
     if entry.ranks is not None:
         return _FITTED
-    if entry.influence is None:
+    if entry.influence is None and entry.owed is None:
         return _NO_FORMULA
     if sampled is None:
         return _NOT_KEPT

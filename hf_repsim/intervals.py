@@ -152,14 +152,19 @@ def of_parts(
 def of_pair(sampled: Sampled, rows: PairRows, measure: str, *, value: float | None = None) -> Parts:
     """What an interval of one value over utterances is made of.
 
-    `value` is computed here unless it is known.
+    `value` is computed here unless it is known. A measure that is computed from the rows alone is
+    known without noise, and stands for no more than what it was computed from.
     """
     entry, n = MEASURES[measure], len(sampled.counts)
     try:
         value = entry.compute(rows.pair) if value is None else value
         psi = None if entry.influence is None else entry.influence(rows).double()
+        owed = None if entry.owed is None else entry.owed(rows.pair).cpu() * sampled.share**0.5
     except Undefined:
-        value, psi = math.nan, None
+        value, psi, owed = math.nan, None, None
+    if owed is not None:
+        noise = owed.new_zeros(CONTRASTS, len(owed))
+        return torch.tensor(value, dtype=torch.float64), owed, noise
     if psi is None:
         missing = torch.full((n,), math.nan, dtype=torch.float64)
         return torch.tensor(value, dtype=missing.dtype), missing, missing.expand(CONTRASTS, -1)
