@@ -23,7 +23,10 @@ _NOT_KEPT = "no interval: no frames of one of the layers were kept"
 _FITTED = "no interval: those of CCA measures came out too narrow where truth was known"
 _NO_FORMULA = "no interval: none is known for this measure"
 _FEW = "no interval: too few utterances, or a few rule the value"
-_LACKING = "no interval: frames that rule the value are not among those that were kept"
+_LACKING = (
+    "no interval: frames that rule the value are not among those that were kept; keep more "
+    "(--sample-frames 64)"
+)
 
 
 def sampled_of(result: SimilarityResult, what: str, *, name: str = "the result") -> Sampled:
