@@ -36,10 +36,9 @@ def commands(
     made = [_words(_mapping(part), measures) for part in told]
     found = list(dict.fromkeys(tuple(map(printable, words)) for words in made if words))
     if len(found) < 2:
-        # those of a profile need no asking
-        asked = (
-            ["--intervals"] if intervals and not {"ends", "run"} & _mapping(told[0]).keys() else []
-        )
+        # a profile has them without being asked
+        may_ask = intervals and not any({"ends", "run"} & _mapping(one).keys() for one in told)
+        asked = ["--intervals"] * may_ask
         return [_line([*words, *asked, "-o", "result"]) for words in found]
     outputs = [f"part-{i + 1}" for i in range(len(found))]
     lines = [_line([*words, "-o", to]) for words, to in zip(found, outputs, strict=True)]

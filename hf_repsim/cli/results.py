@@ -105,7 +105,7 @@ def merge(where: tuple[str, ...], *, output: Path, **options: Any) -> None:
 @option("--measure", "measures", multiple=True, metavar="NAME",
         help="Of those that both have; may be repeated.  [default: all]")  # fmt: skip
 @option("--intervals", is_flag=True,
-        help="95 % intervals of differences, of CKA and Procrustes; reads the sums.")  # fmt: skip
+        help="95 % intervals of differences, paired by utterance; reads the sums.")  # fmt: skip
 @option("--json", "as_json", is_flag=True, help="Print it as JSON instead of tables.")
 def contrast(a: str, b: str, *, measures: tuple[str, ...], intervals: bool, as_json: bool) -> None:
     """Set result B beside result A, value by value, and say what else differs.
