@@ -33,7 +33,10 @@ def rbf_cka(pair: PairMoments) -> Tensor:
 
 
 def rsa(pair: PairMoments) -> Tensor:
-    """Of a correlation of ranks, (utterances of the sample,) float64; ranks move, too."""
+    """Of a correlation of ranks, (utterances of the sample,) float64.
+
+    Ranks move, too; the mean that cosines are about stays.
+    """
     return pair.of_all(_rank_products)[:, pair.places[0], pair.places[1]]
 
 
