@@ -37,6 +37,14 @@ def side_name(result: SimilarityResult, side: str) -> str:
     return "targets" if side == "y" and is_profile(result) else result.model_name(side)
 
 
+def heading(result: SimilarityResult, names: Sequence[str] | None = None) -> str:
+    """What a result tells, as a title; `names` of the models as they are to be written."""
+    of = " and ".join(result.model_names() if names is None else names)
+    if is_profile(result):
+        return f"What the layers of {of} know"
+    return f"{'Layers over training' if is_trajectory(result) else 'Layer similarities'} of {of}"
+
+
 def is_one_model(result: SimilarityResult) -> bool:
     """Whether the layers of one model were compared among themselves."""
     models = result.provenance.get("models")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm.auto import tqdm
 
+from hf_repsim.floor import beside, heard_twins, twin_names
 from hf_repsim.interval_columns import PARTS, add_intervals, parts_of
 from hf_repsim.lineup import Model, pair_of
 from hf_repsim.measures import MEASURES, Measure
@@ -38,35 +39,48 @@ def compare(
     probe: Probe | str | None = None,
     measures: Sequence[str] | None = None,
     intervals: bool = False,
+    untrained: bool = False,
     accelerator: Accelerator | None = None,
     **options: Any,
 ) -> SimilarityResult:
     """Compare the layers of two speech models, or of one with itself, on audio that both hear.
 
     `measures` names entries of `MEASURES`, None those marked as default; `intervals` is as for
-    `score` and the rest as for `accumulate`. Returns a row per measure and layer pair, with
-    provenance and the sums (`.moments`; None where they do not fit in memory and were heard in
-    tiles).
+    `score` and the rest as for `accumulate`. With `untrained` the models' untrained twins hear the
+    same, and their values stand in a column of that name (`hf_repsim.floor`). Returns a row per
+    measure and layer pair, with provenance and the sums (`.moments`; None where they do not fit in
+    memory and were heard in tiles).
 
     Raises:
-        ValueError: a name, layer, measure or dataset is not there, or intervals are asked for
-            and no frames to be kept, before a model is loaded.
+        ValueError: a name, layer, measure or dataset is not there, intervals are asked for and no
+            frames to be kept, or a model has no untrained twin, before a model is loaded.
         Interrupted: Ctrl-C; the sums of what was heard until then come with it.
     """
     chosen = choose_measures(measures)
     session = Session(pair_of(x, y), probe=probe, accelerator=accelerator, **options)
-    return listen_and_score(session, chosen, intervals=intervals)
+    return listen_and_score(session, chosen, intervals=intervals, untrained=untrained)
 
 
 def listen_and_score(
-    session: Session, measures: Sequence[str], *, intervals: bool = False
+    session: Session, measures: Sequence[str], *, intervals: bool = False, untrained: bool = False
 ) -> SimilarityResult:
     """Let a session hear, and score what it heard. Errors as `compare`."""
     if intervals:
         require_frames(session.options.sample_frames)
+    if untrained:
+        twin_names(session.models)
     session.hear()
+    twins = heard_twins(session, measures) if untrained else None
     how = {"intervals": intervals, "progress": session.options.progress}
-    return score_tiles(session, lambda moments: score(moments, measures, **how))
+    result = score_tiles(session, lambda moments: score(moments, measures, **how))
+    return result if twins is None else with_floor(result, twins)
+
+
+def with_floor(result: SimilarityResult, twins: Session) -> SimilarityResult:
+    """A result with the values of the untrained twins that heard the same."""
+    how = {"progress": twins.options.progress, "spectra": False}
+    of_twins = score_tiles(twins, lambda moments: score(moments, result.measures, **how))
+    return beside(result, of_twins)
 
 
 def require_frames(kept: int) -> None:

@@ -134,7 +134,7 @@ class Earlier:
         files = ModelFiles.locate(model)
         # what names the weights in a folder is known once they are read
         revision = files.commit or recorded(self, ("models", side, "revision"))
-        return {"name": public_name(files.name), "revision": revision, "precision": precision}
+        return {"name": public_name(files.called), "revision": revision, "precision": precision}
 
     def _require_same(self, provenance: Mapping[str, Any]) -> None:
         if told := other_frames(self, replace(self, provenance=provenance)):

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hf_repsim.models.files import UNTRAINED
 from hf_repsim.models.layers import Layer, select_layers
 from hf_repsim.models.speech_model import SpeechModel, check_model
 from hf_repsim.pairing import Pairs, resolve_pairs
@@ -68,7 +69,9 @@ def _named(model: Model) -> tuple[str, Model]:
     if isinstance(model, str) and "=" in model and not os.path.exists(model):
         label, _, model = model.partition("=")
         return label, model
-    name, at, revision = str(name_of(model)).rstrip("/").rpartition("/")[2].partition("@")
+    full = str(name_of(model)).rstrip("/")
+    name, at, revision = full.rpartition("/")[2].removeprefix(UNTRAINED).partition("@")
+    name = UNTRAINED * full.startswith(UNTRAINED) + name
     return name + at + (revision[:8] if len(revision) == _COMMIT else revision), model
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from hf_repsim.cells import is_matrix, side_name
 from hf_repsim.measures import measure_label
 from hf_repsim.result import SimilarityResult
-from hf_repsim.table import NULL, null_span, shortened
+from hf_repsim.table import FLOOR, NULL, null_span, shortened
 
 try:
     import matplotlib
@@ -87,7 +87,7 @@ def heatmap(
 
 
 def profile(result: SimilarityResult, measure: str | Sequence[str] | None = None) -> Figure:
-    """Similarity over depth: a line per measure, its interval around it, and its null dashed.
+    """Similarity over depth: a line per measure with its interval, and its null dashed.
 
     Of one model each layer with the next one, of two with the same layers each with the same one,
     else each layer of x with the most similar layer of y. Raises ValueError as ``heatmap``, and
@@ -109,11 +109,12 @@ def profile(result: SimilarityResult, measure: str | Sequence[str] | None = None
         )
         axes = sheet.axes(0)
         for name in measures:
-            values, nulls, *ends = _over_depth(result, name)
+            values, nulls, floor, *ends = _over_depth(result, name)
             (line,) = axes.plot(
                 values, marker="o", markersize=3, linewidth=1.2, label=safe(measure_label(name))
             )
-            axes.plot(nulls, linestyle="--", linewidth=0.8, color=line.get_color())
+            for known, how in ((nulls, "--"), (floor, ":")):
+                axes.plot(known, linestyle=how, linewidth=0.8, color=line.get_color())
             style = {"color": line.get_color(), "alpha": 0.15, "linewidth": 0}
             axes.fill_between(range(len(values)), *ends, **style)
         axes.set_xticks(range(len(layers)), layers, rotation=90)
@@ -210,7 +211,8 @@ def _caption(result: SimilarityResult, panels: Sequence[Panel]) -> list[str]:
 def _below_profile(result: SimilarityResult) -> list[str]:
     heard = f" {result.counts()}." if result.counts() else ""
     band = f" {_BAND}" if "low" in result.columns else ""
-    return [f"Each layer with the {_match(result)}.{heard}", f"Dashed: {NULL}.{band}"]
+    floor = f" Dotted: {FLOOR}." if "untrained" in result.columns else ""
+    return [f"Each layer with the {_match(result)}.{heard}", f"Dashed: {NULL}.{floor}{band}"]
 
 
 def _layer(name: str) -> str:
@@ -280,11 +282,11 @@ def _one_model(result: SimilarityResult) -> bool:
 
 
 def _over_depth(result: SimilarityResult, measure: str) -> list[np.ndarray]:
-    """Per layer of x: value, null, low and high with its match among the layers of y."""
+    """Per layer of x: value, null, untrained, low, high with its match among the layers of y."""
     values = result.matrix(measure)
     tables = [
         result.matrix(measure, name) if name in result.columns else np.full_like(values, np.nan)
-        for name in ("value", "null", "low", "high")
+        for name in ("value", "null", "untrained", "low", "high")
     ]
     rows = np.arange(len(values))
     if result.layers_x != result.layers_y:

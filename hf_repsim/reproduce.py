@@ -91,6 +91,7 @@ def _words(told: Mapping[str, Any], measures: Sequence[str]) -> list[str]:
         precision = sides[0].get("precision")
         words += _one("precision", precision if precision != "fp32" else None)
         words += _one("about", _published(told.get("about")))
+        words += ["--untrained"] if "untrained" in told else []
     return words + _many("measure", measures)
 
 

@@ -41,6 +41,7 @@ COLUMN_MEANINGS: dict[str, str] = {
     "high": "upper end of an interval for the value",
     "among_best": "whether layer_y is the best match of layer_x (in one of several models), or no "
     "worse by a 95 % interval of their difference; empty where that is not known",
+    "untrained": "the value for the same layers of the same models with random weights",
     "behind": "how far the value is below that of the best layer for this target, on average over "
     "the utterances held out",
     "as_good": "whether that difference has a 95 % interval that holds 0",

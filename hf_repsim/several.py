@@ -23,6 +23,7 @@ def matrix(
     probe: Probe | str | None = None,
     measures: Sequence[str] | None = None,
     intervals: bool = False,
+    untrained: bool = False,
     accelerator: Accelerator | None = None,
     **options: Any,
 ) -> SimilarityResult:
@@ -37,6 +38,7 @@ def matrix(
         probe: what they hear; text is read by `Probe.parse`, None is the package's own speech.
         measures: symmetric ones of `MEASURES`; None: those marked as default.
         intervals: give each value its 95 % interval over utterances, as `score`.
+        untrained: beside each value that of the models with random weights, as `compare`.
         accelerator: processes and device; None: those that were started.
         options: as for `accumulate`, but `pairs`. `layers` are globs of LAYER or LABEL/LAYER; None:
             five of each model, evenly spaced from the first hidden state to the last.
@@ -48,7 +50,7 @@ def matrix(
     """
     chosen = symmetric_measures(measures)
     session = session_of(models, probe=probe, accelerator=accelerator, **options)
-    return listen_and_score(session, chosen, intervals=intervals)
+    return listen_and_score(session, chosen, intervals=intervals, untrained=untrained)
 
 
 def session_of(models: Sequence[Model] | Mapping[str, Model], **options: Any) -> Session:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 NULL = "expected were layers unrelated and frames independent"
 # what marks them is a 95 % interval of the difference, over utterances
 AMONG_BEST = "best match of its row, or no worse beyond chance (95 % interval of the difference)"
+FLOOR = "with random weights"
 
 _MAX_NOTES = 5
 _MAX_NAME = 24
@@ -53,11 +54,14 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(cells).rstrip() for cells in padded)
 
 
-def null_span(result: SimilarityResult, measure: str) -> str:
-    """The smallest and largest null of a measure in words; empty where none is known."""
-    if "null" not in result.columns:
+def null_span(result: SimilarityResult, measure: str, column: str = "null") -> str:
+    """The smallest and largest null of a measure in words; empty where none is known.
+
+    `column` may be another one that values are held against.
+    """
+    if column not in result.columns:
         return ""
-    null = result.matrix(measure, "null")
+    null = result.matrix(measure, column)
     null = null[np.isfinite(null)]
     if not null.size:
         return ""
@@ -79,6 +83,8 @@ def text_table(result: SimilarityResult, measure: str, width: int) -> str:
         lines.append("no value for any layer pair")
     span = null_span(result, measure)
     lines += [f"{NULL}: {span}"] if span else []
+    floor = null_span(result, measure, "untrained")
+    lines += [f"{FLOOR}: {floor}"] if floor else []
     n_pairs = result.columns["measure"].count(measure)
     notes = result.notes(measure)
     for note, count in list(notes.items())[:_MAX_NOTES]:

@@ -132,7 +132,7 @@ def test_the_scale_is_0_to_1_unless_values_or_the_caller_say_otherwise():
 
 def test_a_profile_takes_the_diagonal_where_layers_are_the_same():
     axes = profile(a_result(["a", "b"], ["a", "b"], null=[0.2])).axes[0]
-    line, null = axes.get_lines()
+    line, null, _ = axes.get_lines()
     np.testing.assert_allclose(line.get_ydata(), [0, 1])
     np.testing.assert_allclose(null.get_ydata(), [0.2, 0.2])
     assert null.get_linestyle() == "--"

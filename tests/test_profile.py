@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import profile_ranks
@@ -23,7 +24,6 @@ from hf_repsim.profile_table import ProfileTable
 from hf_repsim.profiling import Profile, profile
 from hf_repsim.profiling.fits import MEASURE, Question, interval, of_labels, table
 from hf_repsim.profiling.rows import FRAMES, MEANS, Rows
-from hf_repsim.report import write_page
 from hf_repsim.sample import FrameSample
 from hf_repsim.states import prepare
 from hf_repsim.summary import summarise
@@ -251,8 +251,9 @@ def test_a_saved_profile_is_shown_drawn_and_told_again(done, tmp_path):
     card = card_of(result, names=("targets.png", "report.html"))
     assert "What the layers of `lstm-ctc` know" in card
     assert "hf-repsim profile lstm-ctc" in card and "--rows 4" in card
-    page = write_page({"it": result}, tmp_path / "page.html", title="It").read_text()
-    assert "columns: targets" in page
+    page = Path(run("report", folder, "-o", tmp_path / "page.html").stdout.strip()).read_text()
+    assert "<h1>What the layers of lstm-ctc know</h1>" in page
+    assert "columns: targets" in page and "how much of a target a layer tells" in page
 
 
 def test_json_and_a_taken_folder(done, model_folders, data):

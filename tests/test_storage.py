@@ -114,7 +114,7 @@ def test_datasets_loads_the_folder_and_the_file(saved, tmp_path, moments):
 def test_the_card_names_both_models_without_letting_them_write_markdown(tmp_path):
     folder = save_result(a_result(name="a`b\n# c"), tmp_path / "result")
     title = (folder / "README.md").read_text("utf-8").split("\n# ")[1].splitlines()[0]
-    assert title == "Layer similarities of `a'b?# c` and `org/tw?ö`"
+    assert title == "Layers of `a'b?# c` and `org/tw?ö`"
 
 
 @pytest.mark.parametrize("prepare", [lambda folder: None, lambda folder: folder.mkdir()])

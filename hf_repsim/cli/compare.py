@@ -19,6 +19,7 @@ from hf_repsim.cli.options import (
     speaking,
     together,
     with_intervals,
+    with_untrained,
     writable,
 )
 from hf_repsim.cli.results import earlier, told
@@ -77,6 +78,7 @@ hearing = together(
 @speaking
 @measuring
 @with_intervals
+@with_untrained
 @option("--pairs", type=click.Choice(["all", "same_depth", "adjacent"]), default="all",
          help="Which layers meet.")  # fmt: skip
 @option("--layer", "layers", multiple=True, metavar="GLOB",
@@ -85,7 +87,8 @@ hearing = together(
 def compare(x: str, y: str | None, *, pairs: str, **options: Any) -> None:
     """Compare the layers of models X and Y (or of X with themselves) on audio that both hear.
 
-    A model is a Hub name, NAME@REVISION or a folder.
+    A model is a Hub name, NAME@REVISION or a folder; untrained:NAME is that model with random
+    weights.
     """
 
     def start(**how: Any) -> Session:
@@ -103,7 +106,8 @@ def hear_and_score(
 ) -> None:
     """Run the session that `start` makes of its keywords; print what comes out, and save it.
 
-    `options` are those of `probing`, `measuring`, `with_intervals` and `hearing`, and `layers`.
+    `options` are those of `probing`, `measuring`, `with_intervals`, `with_untrained` and
+    `hearing`, and `layers`.
     """
     output = options["output"]
     with errors():
@@ -118,9 +122,11 @@ def hear_and_score(
         with quiet():
             session = _session(start, output, options)
             cut_short = _hear(session)
+            twins = _twins(session, measures) if options["untrained"] and not cut_short else None
             if not session.accelerator.is_main_process:
                 return
             result, interrupted = _score(session, measures, intervals=options["intervals"])
+            result = _with_floor(result, twins)
         _report(result, output, as_json=options["as_json"], options=options)
     if cut_short or interrupted or not _any_value(result):
         raise SystemExit(1)
@@ -137,6 +143,10 @@ def _session(
         probe=chosen_probe(options), layers=options["layers"] or None,
         folder=output, progress=True, **keep,
     )  # fmt: skip
+    if options["untrained"]:
+        from hf_repsim.floor import twin_names
+
+        twin_names(session.models)
     if session.accelerator.is_main_process:
         from hf_repsim.lineup import FEW_LAYERS
 
@@ -170,6 +180,26 @@ def _hear(session: Session) -> bool:
             click.echo(f"{stop}; what was heard until then follows{more}", err=True)
         return True
     return False
+
+
+def _twins(session: Session, measures: list[str]) -> Session | None:
+    """What the untrained twins of the models heard, if they could."""
+    from hf_repsim.floor import heard_twins
+
+    if session.accelerator.is_main_process:
+        click.echo("the same models with random weights hear it, too", err=True)
+    return heard_twins(session, measures)
+
+
+def _with_floor(result: SimilarityResult, twins: Session | None) -> SimilarityResult:
+    """Their values beside those of the models, unless Ctrl-C comes first."""
+    from hf_repsim.comparison import with_floor
+
+    try:
+        return result if twins is None else with_floor(result, twins)
+    except KeyboardInterrupt:
+        click.echo("interrupted: without the values of untrained models", err=True)
+        return result
 
 
 def _score(

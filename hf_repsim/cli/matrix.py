@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_repsim.cli.compare import hear_and_score, hearing
-from hf_repsim.cli.options import measuring, option, probing, with_intervals
+from hf_repsim.cli.options import measuring, option, probing, with_intervals, with_untrained
 from hf_repsim.terminal import Command, errors
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @probing
 @measuring
 @with_intervals
+@with_untrained
 @option("--layer", "layers", multiple=True, metavar="GLOB",
          help="Layers, such as 'encoder.*' or, of one model, LABEL/LAYER; may be repeated.  "
          "[default: 5 of each model]")  # fmt: skip

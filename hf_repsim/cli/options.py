@@ -63,6 +63,12 @@ with_intervals = option(
     help="95 % intervals over utterances, where a measure has them; the notes say where not.",
 )
 
+with_untrained = option(
+    "--untrained",
+    is_flag=True,
+    help="Beside each value that of the same models with random weights, which hear it all, too.",
+)
+
 
 def chosen_measures(names: tuple[str, ...]) -> list[str]:
     """Names of measures, checked; an unknown one is wrong usage."""

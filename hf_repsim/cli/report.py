@@ -33,14 +33,13 @@ def report(where: tuple[str, ...], *, output: Path | None, title: str | None) ->
             raise click.UsageError("name the file to write: -o FILE")
         output = Path(where[0]) / _FILE
     with errors():
+        from hf_repsim.cells import heading
         from hf_repsim.hub import open_result
         from hf_repsim.report import write_page
 
         results = {name: open_result(one) for name, one in zip(_names(where), where, strict=True)}
         if title is None:
-            first = next(iter(results.values()))
-            of_one = f"Layer similarities of {' and '.join(first.model_names())}"
-            title = of_one if len(results) == 1 else ", ".join(results)
+            title = ", ".join(results) if len(results) > 1 else heading(*results.values())
         click.echo(write_page(results, output, title=title))
 
 

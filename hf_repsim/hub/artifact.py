@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from hf_repsim.cells import has_one_value_a_cell, is_plain, is_profile, is_trajectory
+from hf_repsim.cells import has_one_value_a_cell, heading, is_plain, is_profile, is_trajectory
 from hf_repsim.machine_paths import without_machine_paths, without_paths
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sample_file import SAMPLE, read_sample, save_sample
@@ -247,7 +247,7 @@ def _write_page(result: SimilarityResult, path: Path) -> list[str]:
 
     title = " and ".join(result.model_names())
     try:
-        write_page({title: result}, path, title=f"Layer similarities of {title}")
+        write_page({title: result}, path, title=heading(result))
     except ValueError as error:
         return [f"there is no page, {path.name}: {error}"]
     return []

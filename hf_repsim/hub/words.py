@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from hf_repsim import __version__
-from hf_repsim.cells import is_profile, is_trajectory
+from hf_repsim.cells import heading
 from hf_repsim.hub.artifact import PAGE, RESULTS
 from hf_repsim.hub.card import Entry
 from hf_repsim.markdown import code, plain, table
@@ -52,7 +52,7 @@ def card_text(
     key = entries[0].key
     template = files("hf_repsim") / "templates" / "dataset_card.md"
     return template.read_text("utf-8").format(
-        heading=_heading(result),
+        heading=heading(result, list(map(code, result.model_names()))),
         newest=_newest(entries),
         summary="\n".join(f"- {plain(sentence)}" for sentence in summarise(result)),
         pictures=_pictures(result, key, names),
@@ -68,13 +68,6 @@ def card_text(
         measures=_sources(result.measures),
         version=__version__,
     )
-
-
-def _heading(result: SimilarityResult) -> str:
-    names = " and ".join(map(code, result.model_names()))
-    if is_profile(result):
-        return f"What the layers of {names} know"
-    return f"{'Layers over training' if is_trajectory(result) else 'Layer similarities'} of {names}"
 
 
 def _newest(entries: Sequence[Entry]) -> str:

@@ -23,12 +23,13 @@ from hf_repsim.models.configs import incomparable, read_config, read_extractor, 
 from hf_repsim.models.decoder import decoder_anatomy, find_teacher
 from hf_repsim.models.ear import find_tower
 from hf_repsim.models.families import Family
-from hf_repsim.models.files import EXTRACTORS, PICKLES, SAFETENSORS, ModelFiles
+from hf_repsim.models.files import EXTRACTORS, SAFETENSORS, ModelFiles
 from hf_repsim.models.layers import Layer
 from hf_repsim.models.teacher import Teacher
 from hf_repsim.models.tower_weights import read_alone, read_mapped
 
 PARTS = ("encoder", "decoder")
+TWIN_SEED = 0  # of the random weights of an untrained model
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Checkpoint:
     family: Family
     config: Any
     extractor: Any
-    weights: str  # the weight file, or the index of its parts
+    weights: str  # the weight file, or the index of its parts; of an untrained model none
     trust_remote_code: bool = False
     teacher: Teacher | None = None  # where the part that is listened to is the decoder
 
@@ -96,11 +97,9 @@ class Checkpoint:
         return find_class(self.files, self.family, self.config, trust=self.trust_remote_code)
 
     def _whole(self) -> nn.Module:
-        cls = self._class
-        build = getattr(cls, "_from_config", None) or cls.from_config
         # The initialisation of a skeleton draws random numbers all the same.
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            return build(self.config)
+            return _fresh(self._class, self.config)
 
     def _anatomy(self, whole: nn.Module) -> Anatomy:
         try:
@@ -121,7 +120,8 @@ class Checkpoint:
 
         The rest of it stays on the meta device, unless the decoder is listened to. Weights are
         float32, modules in eval mode. A head whose weights were not saved is None, and logits are
-        no layer then.
+        no layer then. Of an untrained model the weights are those that its class begins with,
+        drawn with one seed, in memory.
 
         Args:
             mapped: The weights stay in files until they are used, as they do not fit in memory.
@@ -131,6 +131,8 @@ class Checkpoint:
                 in files and are pickled.
             ConnectionError: If the weights are on the Hub and cannot be fetched.
         """
+        if self.files.untrained:
+            return self._built(*self.skeleton())
         if mapped and not self.is_safe:
             raise ValueError(
                 f"the weights of {self.files.name} are pickled, and only safetensors can be used "
@@ -153,7 +155,19 @@ class Checkpoint:
         """Whether the tower is read without the rest of the model, which has no head for us."""
         has_head = find_head(self.family, whole) is not None
         is_all = self.teacher is not None or tower is whole or has_head
-        return not is_all and self.is_safe
+        return not is_all and (self.is_safe or self.files.untrained)
+
+    def _built(self, skeleton: nn.Module, anatomy: Anatomy) -> tuple[nn.Module, Anatomy]:
+        path = anatomy.ear.tower
+        tower = skeleton.get_submodule(path)
+        alone = self.reads_alone(skeleton, tower)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(TWIN_SEED)
+            built = _fresh(*((type(tower), tower.config) if alone else (self._class, self.config)))
+        if not alone:
+            return built.eval(), self._anatomy(built)
+        skeleton.set_submodule(path, built)
+        return skeleton.eval(), anatomy
 
     def _load_whole(
         self, skeleton: nn.Module, anatomy: Anatomy, *, mapped: bool
@@ -198,12 +212,16 @@ class Checkpoint:
         return ValueError(f"the weights of {self.files.name} do not load: {error}")
 
     def revision(self) -> str:
-        """Return what identifies the model: the Hub's commit, or a hash of the folder's files."""
+        """Return what identifies the model: the Hub's commit, or a hash of the folder's files.
+
+        Of an untrained model in a folder, without those of the weights.
+        """
         if self.files.commit:
             return self.files.commit
         digest = hashlib.sha256()
         described = [self.files.folder / name for name in ("config.json", *EXTRACTORS)]
-        for path in described + self.files.fetch_weights(self.weights):
+        weights = [] if self.files.untrained else self.files.fetch_weights(self.weights)
+        for path in described + weights:
             if path.is_file():
                 digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
                 with path.open("rb") as file:
@@ -237,7 +255,7 @@ def find_checkpoint(
     """Find a speech model and everything but its weights.
 
     Args:
-        name: A folder, a name on the Hub, or ``NAME@REVISION``.
+        name: A folder, a Hub name, or ``NAME@REVISION``; after ``untrained:`` with random weights.
         revision: A branch, tag or commit on the Hub.
         trust_remote_code: Run model code that comes with the checkpoint.
         allow_pickle: Read pickled weights if there are no safetensors.
@@ -252,8 +270,7 @@ def find_checkpoint(
     """
     if part not in PARTS:
         raise ValueError(f"no part {part!r}; known: {', '.join(PARTS)}")
-    files = ModelFiles.locate(name, revision)
-    family = read_family(files)
+    family = read_family(files := ModelFiles.locate(name, revision))
     if trust_remote_code and files.commit:
         snapshot_download(files.name, revision=files.commit, allow_patterns=["*.py"])
     options = {"trust_remote_code": trust_remote_code}
@@ -263,5 +280,11 @@ def find_checkpoint(
         checkpoint.require_ears()
     teacher = checkpoint.find_teacher(language) if part == "decoder" else None
     extractor = read_extractor(files, family, config, options=options)
-    weights = files.first(*SAFETENSORS, *(PICKLES if allow_pickle else ()), fetch=False)
+    weights = files.weights(allow_pickle=allow_pickle)
     return replace(checkpoint, extractor=extractor, weights=weights, teacher=teacher)
+
+
+def _fresh(cls: Any, config: Any) -> nn.Module:
+    """A model as its class builds it; float32, whatever its checkpoint was saved in."""
+    build = getattr(cls, "_from_config", None) or cls.from_config
+    return build(config, dtype=torch.float32)

@@ -14,6 +14,7 @@ from huggingface_hub import constants, errors, hf_hub_download
 EXTRACTORS = ("preprocessor_config.json", "processor_config.json")
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+UNTRAINED = "untrained:"  # before a name: that model before it learnt anything
 
 _WHY_NEEDED = {
     "config.json": "it is not a transformers model",
@@ -57,6 +58,8 @@ _HUB_ERRORS: tuple[tuple[type[Exception], type[Exception], str], ...] = (
 
 def public_name(name: str) -> str:
     """What a result calls a model: its name on the Hub; of a folder the last name, not where."""
+    if name.startswith(UNTRAINED):
+        return UNTRAINED + public_name(name.removeprefix(UNTRAINED))
     return os.path.basename(os.path.abspath(name)) if os.path.isdir(name) else name
 
 
@@ -68,10 +71,18 @@ class ModelFiles:
     folder: Path
     commit: str | None  # of the Hub; None for a folder
     asked: str | None = None  # the revision that was asked for
+    untrained: bool = False  # its weights are not wanted, but such as it began with
+
+    @property
+    def called(self) -> str:
+        """The name as it was given, without a revision."""
+        return UNTRAINED * self.untrained + self.name
 
     @classmethod
     def locate(cls, name: str | os.PathLike, revision: str | None = None) -> ModelFiles:
         """Find ``name``, which may be ``NAME@REVISION`` on the Hub; fetches config.json.
+
+        ``untrained:`` before it asks for the model as it is built, with random weights.
 
         Raises:
             FileNotFoundError: If there is no such model or revision.
@@ -79,11 +90,12 @@ class ModelFiles:
             ConnectionError: If the Hub is needed and cannot be reached.
             ValueError: If it has no config.json, or the revision makes no sense.
         """
-        name = os.fspath(name)
+        untrained = os.fspath(name).startswith(UNTRAINED)
+        name = os.fspath(name).removeprefix(UNTRAINED)
         if os.path.isdir(name):
             if revision is not None:
                 raise ValueError(f"the folder {name} has no revisions; leave out {revision!r}")
-            files = cls(name, Path(name), None)
+            files = cls(name, Path(name), None, untrained=untrained)
             _refuse_a_run(files.folder)
             files.first("config.json")
             return files
@@ -95,7 +107,8 @@ class ModelFiles:
                 path = hf_hub_download(name, "config.json", revision=wanted or revision)
         except errors.RemoteEntryNotFoundError as error:
             raise _missing(name, "config.json") from error
-        return cls(name, Path(path).parent, Path(path).parent.name, wanted or revision)
+        folder = Path(path).parent
+        return cls(name, folder, folder.name, wanted or revision, untrained)
 
     def first(self, *names: str, fetch: bool = True) -> str:
         """Return the first of these files that the model has; on the Hub, fetch it.
@@ -120,6 +133,15 @@ class ModelFiles:
         if unreachable is not None:
             raise unreachable
         raise _missing(self.name, names[0])
+
+    def weights(self, *, allow_pickle: bool) -> str:
+        """Return the name of the weight file or of the index of its parts; untrained, none.
+
+        Raises as :meth:`first`.
+        """
+        if self.untrained:
+            return ""
+        return self.first(*SAFETENSORS, *(PICKLES if allow_pickle else ()), fetch=False)
 
     def fetch_weights(self, weights: str) -> list[Path]:
         """Return the paths of the weight files, all there now; ``weights`` may be an index."""

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from hf_repsim.models.anatomy import Anatomy, find_head
-from hf_repsim.models.checkpoint import Checkpoint, find_checkpoint
+from hf_repsim.models.checkpoint import TWIN_SEED, Checkpoint, find_checkpoint
 from hf_repsim.models.families import Family
-from hf_repsim.models.files import public_name
+from hf_repsim.models.files import UNTRAINED, public_name
 from hf_repsim.models.layers import Layer, select_layers
 from hf_repsim.models.place import Place, may_wait, move
 from hf_repsim.models.taps import module_of
@@ -113,6 +113,7 @@ class SpeechModel:
             "frame_times": "measured" if self.hearing.is_measured else "derived",
             "padded_batches": bool(self.padding_exact),
             "precision": self.precision,
+            **({"seed": TWIN_SEED} if self.name.startswith(UNTRAINED) else {}),
             "attention": getattr(self.module.config, "_attn_implementation", None),
             "optional_packages": {p: _version(p) for p in self.family.optional_packages},
             **({"part": "decoder", **self.teacher.provenance()} if self.teacher else {}),
@@ -147,7 +148,7 @@ def load_model(
     dtype = torch.float64 if precision == "fp64" else None
     whole, anatomy = _loaded(checkpoint, place, device=device, dtype=dtype)
     return SpeechModel(
-        name=checkpoint.files.name,
+        name=checkpoint.files.called,
         revision=checkpoint.revision(),
         asked=checkpoint.files.asked,
         model_type=checkpoint.config.model_type,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas
 
-from hf_repsim.cells import is_one_model, is_profile, is_trajectory, side_name
+from hf_repsim.cells import is_one_model, is_profile, is_trajectory
 from hf_repsim.convergence import why_lost
 from hf_repsim.measures import measure_label
 from hf_repsim.report.packing import PER, pack
@@ -109,7 +109,7 @@ def _subjects(name: str, result: SimilarityResult) -> Iterator[dict[str, Any]]:
 
 def _words_of(result: SimilarityResult) -> _Words:
     if is_profile(result):
-        return _Words("", result.model_name("x"), side_name(result, "y"), _BEST)
+        return _Words("", result.model_name("x"), "", _BEST)
     match = _SAME
     if result.layers_x != result.layers_y:
         match = _BEST

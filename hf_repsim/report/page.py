@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hf_repsim.cells import is_trajectory
+from hf_repsim.cells import is_profile, is_trajectory
 from hf_repsim.report.document import explorer_section, write_document
 from hf_repsim.report.explorer import explorer
 from hf_repsim.report.limits import limits_section, plain_table
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CELLS = "Each cell is the similarity of two layers on the same frames: 1 for identical ones."
+_TARGETS = (
+    "Each cell is how much of a target a layer tells of utterances that were held out, 1 for all."
+)
 _OVER_TRAINING = "The slider goes through the checkpoints of training."
 _HOW = "Point at a cell to read it; click it, tap it or use the arrow keys to choose it."
 
@@ -70,8 +73,9 @@ def _subtitle(result: SimilarityResult) -> str:
 
 
 def _about(results: Mapping[str, SimilarityResult]) -> str:
+    told = _TARGETS if all(map(is_profile, results.values())) else _CELLS
     timed = [_OVER_TRAINING] if any(map(is_trajectory, results.values())) else []
-    return " ".join([_CELLS, *timed, _HOW])
+    return " ".join([told, *timed, _HOW])
 
 
 def _each(

@@ -42,6 +42,7 @@ class _Map:
     nulls: np.ndarray  # the same shape
     low: np.ndarray  # ends of intervals, the same shape, nan where there is none
     high: np.ndarray
+    floor: np.ndarray  # of the same layers with random weights, the same shape, or nan
 
     @property
     def known(self) -> np.ndarray:
@@ -55,16 +56,18 @@ def layer_sentences(result: SimilarityResult) -> list[str]:
     if measure is None or not (found := _map(result, measure)).known.any():
         return []
     extremes = _extremes(result, found, measure)
-    if is_one_model(result):
+    one = is_one_model(result)
+    if one:
         about = [_distance(found), _neighbours(found)]
     else:
         about = [_depth(result, found), _parting(found)]
     about[0] = " ".join(filter(None, (about[0], _sure(result, measure))))
-    return [extremes, *about, _agreement(result, measure)]
+    return [extremes, _untrained(found, one=one), *about, _agreement(result, measure)]
 
 
 def _map(result: SimilarityResult, measure: str) -> _Map:
-    numbers = [_matrix(result, measure, name) for name in ("value", "null", "low", "high")]
+    columns = ("value", "null", "low", "high", "untrained")
+    numbers = [_matrix(result, measure, name) for name in columns]
     if not is_one_model(result):
         return _Map(tuple(result.layers_x), tuple(result.layers_y), *numbers)
     names = tuple(dict.fromkeys([*result.layers_x, *result.layers_y]))
@@ -100,6 +103,23 @@ def _extremes(result: SimilarityResult, found: _Map, measure: str) -> str:
         f"{by}{_pair(found, highest, names)} are most alike ({_value(found, highest)}), "
         f"{_pair(found, lowest)} least ({_value(found, lowest)}); "
         f"the median of {n} pairs is {number(float(np.nanmedian(found.values)))}{null}."
+    )
+
+
+def _untrained(found: _Map, *, one: bool) -> str:
+    """What the same layers had in common before they learnt anything.
+
+    That those of two models were more alike then is worth a word; of one model they mostly were.
+    """
+    both = found.known & np.isfinite(found.floor)
+    if not both.any():
+        return ""
+    moved = found.values[both] - found.floor[both]
+    n, fallen = int(both.sum()), int((moved <= 0).sum())
+    more = "" if one else f"; {fallen} of {n} {'is' if fallen == 1 else 'are'} no higher than then"
+    return (
+        f"With random weights the same pairs have {span(found.floor[both])}, and training moved "
+        f"them by {float(np.median(moved)):+.2f} in the median{more}."
     )
 
 

@@ -118,7 +118,7 @@ class Pane {
     const [x, y] = this.view.raw.of;
     this.root.querySelector(".axes").textContent = x === y
       ? `Rows and columns: layers of ${x}, the first at the lower left.`
-      : `Rows: layers of ${x}, the first at the bottom. Columns: layers of ${y}.`;
+      : `Rows: layers of ${x}, the first at the bottom. Columns: ${y ? `layers of ${y}` : "targets"}.`;
   }
 
   // `chosen` is kept, `pointed` is looked at while the pointer is there
@@ -180,7 +180,7 @@ class Pane {
     if (view.nRuns > 1) facts.push(["Mean of", `${view.nRuns} runs`]);
     if (view.note(measure, step, shown)) facts.push(["Note", view.note(measure, step, shown)]);
     this.told.replaceChildren(
-      element("p", { class: "pair" }, element("b", {}, x), ofX === ofY ? " and " : ` of ${ofX}, `, element("b", {}, y), ` of ${ofY}`),
+      element("p", { class: "pair" }, element("b", {}, x), ofX === ofY ? " and " : ` of ${ofX}, `, element("b", {}, y), ofY ? ` of ${ofY}` : ""),
       element("p", { class: "value" }, element("strong", {}, value === null ? missing : number(value)), ` ${data.measures[measure]}`),
       element("dl", {}, ...facts.map(([term, said]) => element("div", {}, element("dt", {}, term), element("dd", {}, said)))),
     );

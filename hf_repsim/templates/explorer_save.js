@@ -60,7 +60,7 @@ function picture(shown, { measure, limits }) {
   let left = PAD;
   for (const { layout, name, view, step } of maps) {
     const room = Math.max(layout.width, 320), [x, y] = view.raw.of;
-    const lines = [[name, data.measures[measure]].filter(Boolean).join(": "), view.when(step), `rows: ${x}; columns: ${y}${view.marks(measure).refused ? "; hatched: refused" : ""}`];
+    const lines = [[name, data.measures[measure]].filter(Boolean).join(": "), view.when(step), `rows: ${x}; columns: ${y || "targets"}${view.marks(measure).refused ? "; hatched: refused" : ""}`];
     ink.textAlign = "left";
     lines.filter(Boolean).forEach((line, i) => {
       ink.font = FONT;
