@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from hf_repsim.chance_record import with_chance
 from hf_repsim.floor import beside, heard_twins, twin_names
-from hf_repsim.intervals import ends
+from hf_repsim.interval_columns import PARTS, add_intervals, parts_of
 from hf_repsim.lineup import Model, pair_of
 from hf_repsim.measures import MEASURES, Measure
 from hf_repsim.moments import Moments
@@ -22,7 +22,7 @@ from hf_repsim.pair import PairMoments, Scoring, Undefined
 from hf_repsim.pairing import label_of
 from hf_repsim.probe import Probe
 from hf_repsim.result import SimilarityResult, by_measure
-from hf_repsim.sample_rows import PairRows, Sampled, names_of
+from hf_repsim.sample_rows import Sampled, names_of
 from hf_repsim.session import Session
 from hf_repsim.spectrum import SPECTRA, joined_spectra, named_spectra, spectrum_of
 
@@ -139,16 +139,18 @@ def score(
 
     A value that would mean nothing (too few frames, a constant layer, an origin far from the mean)
     is nan, with a note that says why; one that is mostly chance has a note too. With `intervals`
-    each value has its 95 % interval over utterances, `low` to `high`, nan where there is none
-    (`hf_repsim.intervals`). With `spectra` the provenance tells how many directions each layer
-    uses (`hf_repsim.spectrum`); with `chance`, what is beyond it (`hf_repsim.chance_record`).
+    each value has its 95 % interval over utterances, `low` to `high`, nan with a note where there
+    is none, and `among_best` (`hf_repsim.interval_columns`). With `spectra` the provenance tells
+    how many directions each layer uses (`hf_repsim.spectrum`); with `chance`, what is beyond it
+    (`hf_repsim.chance_record`).
 
     Raises:
         ValueError: an unknown measure, or intervals of sums beside which no frames were kept.
     """
     chosen = [MEASURES[name] for name in choose_measures(measures)]
     scoring = Scoring(moments)
-    rows_of = _rows_of(chosen, scoring, intervals=intervals)
+    sampled = _sampled(scoring) if intervals else None
+    rows_of = _rows_of(chosen, scoring, sampled=sampled, intervals=intervals)
     constant = [name for i, name in enumerate(moments.layer_names) if scoring.layer(i).constant]
     if constant:
         warnings.warn(f"constant over all frames: {', '.join(constant)}", stacklevel=2)
@@ -156,23 +158,29 @@ def score(
     rows = side_by_side(rows_of, moments.pairs, moments.origin.device)
     options = {"total": len(moments.pairs), "unit": "pair", "disable": not progress}
     by_pair = list(tqdm(rows, "scoring", **options))
-    table = [row for of_measure in zip(*by_pair, strict=True) for row in of_measure]
+    of_measures = list(zip(*by_pair, strict=True))
+    for own in of_measures if intervals else ():
+        add_intervals(sampled, own)
+    table = [row for own in of_measures for row in own]
     columns = {name: [row[name] for row in table] for name in table[0]}
-    provenance = dict(moments.provenance)
-    if spectra:
-        met = sorted({layer for pair in moments.frames.pairs for layer in pair})
-        layers = [scoring.layer(i) for i in met]
-        found = side_by_side(spectrum_of, layers, moments.origin.device)
-        provenance[SPECTRA] = named_spectra(moments, dict(zip(met, found, strict=True)))
-    result = SimilarityResult(columns, provenance, moments)
+    told = {SPECTRA: _spectra(scoring)} if spectra else {}
+    result = SimilarityResult(columns, moments.provenance | told, moments)
     return with_chance(result, device=moments.origin.device) if chance else result
 
 
+def _spectra(scoring: Scoring) -> dict[str, dict[str, Any]]:
+    """Of the layers that meet, by name."""
+    moments = scoring.moments
+    met = sorted({layer for pair in moments.frames.pairs for layer in pair})
+    layers = [scoring.layer(i) for i in met]
+    found = side_by_side(spectrum_of, layers, moments.origin.device)
+    return named_spectra(moments, dict(zip(met, found, strict=True)))
+
+
 def _rows_of(
-    chosen: Sequence[Measure], scoring: Scoring, *, intervals: bool
+    chosen: Sequence[Measure], scoring: Scoring, *, sampled: Sampled | None, intervals: bool
 ) -> Callable[[tuple[str, str]], list[dict[str, Any]]]:
-    """What makes the rows of a pair of layers. Errors as `score`."""
-    sampled = _sampled(scoring) if intervals else None
+    """What makes the rows of a pair of layers; for intervals each has `PARTS`."""
 
     def rows_of(names: tuple[str, str]) -> list[dict[str, Any]]:
         kept = None if sampled is None else sampled.pair(*names)
@@ -182,7 +190,7 @@ def _rows_of(
             for measure in chosen
         ]
         for row in rows if intervals else ():
-            row["low"], row["high"] = _ends(sampled, kept, row)
+            row[PARTS] = parts_of(sampled, kept, row["measure"], value=row["value"])
         return rows
 
     return rows_of
@@ -194,12 +202,6 @@ def _sampled(scoring: Scoring) -> Sampled | None:
     require_frames(0 if sample is None else sample.n_rows)
     whole = set(names_of(scoring.moments)) <= set(sample.widths)
     return Sampled(scoring, sample) if whole else None
-
-
-def _ends(sampled: Sampled | None, kept: PairRows | None, row: dict[str, Any]) -> tuple:
-    if sampled is None:
-        return math.nan, math.nan
-    return ends(sampled, kept, row["measure"], value=row["value"])
 
 
 def side_by_side(work: Callable, items: Sequence, device: torch.device) -> Iterator:

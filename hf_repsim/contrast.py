@@ -11,6 +11,7 @@ import numpy as np
 
 from hf_repsim.cells import PAIR, cell_columns, cells, is_trajectory
 from hf_repsim.differences import differences
+from hf_repsim.paired import paired
 from hf_repsim.result import SimilarityResult
 from hf_repsim.run_statistics import rank_correlation
 from hf_repsim.table import aligned, json_value, printable, shortened
@@ -23,6 +24,9 @@ _DIGITS = 9  # in which values of one pair in both orders agree
 _VISIBLE = 0.0005  # with three decimals
 _MAX_NAME, _MAX_WHERE, _MAX_LISTED = 60, 40, 8
 _VALUES = ("value_a", "value_b", "difference")
+_ENDS = ("low", "high")
+_SURE = "beyond chance"  # of those that have an interval
+_BY_CHANCE = "1 in 20 is beyond chance all the same"
 _HEADER = ["measure", "pairs", "mean |b - a|", "largest", "at", "rank correlation"]
 
 
@@ -37,6 +41,8 @@ class MeasureContrast:
     largest: float  # |b - a|
     where: str  # layers of the largest, "encoder.3, encoder.4"; "" where there is none
     rank_correlation: float  # Spearman, of the values of a and b; nan with fewer than 3
+    n_intervals: int = 0  # differences that have an interval
+    n_sure: int = 0  # of these, how many have one without 0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,6 +51,7 @@ class Contrast:
 
     A row is a measure and a layer pair (and, in a trajectory, a checkpoint) that both have, in the
     order of a: its names, ``value_a``, ``value_b``, ``difference`` (b - a); nan where refused.
+    With intervals it has their ends, ``low`` and ``high``, nan where there is none.
     """
 
     a: str  # what it is of, in words
@@ -53,6 +60,7 @@ class Contrast:
     measures: list[MeasureContrast]
     differs: list[str]  # models, audio, versions: what is recorded otherwise
     alone: list[str]  # measures and layers that only one of the two has
+    over: str = ""  # what intervals of differences are over; "" where none were asked for
 
     def rows(self) -> list[dict[str, Any]]:
         """The table as a list of dicts for JSON: what is not a number is None."""
@@ -66,6 +74,7 @@ class Contrast:
             for one in self.measures
         ]
         told = {"a": self.a, "b": self.b, "differs": self.differs, "alone": self.alone}
+        told |= {"intervals": self.over} if self.over else {}
         return {**told, "measures": measures, "rows": self.rows()}
 
     def to_pandas(self) -> pandas.DataFrame:
@@ -80,7 +89,13 @@ class Contrast:
         parts = [f"a: {self.a}\nb: {self.b}", _block("differing", differs)]
         if self.alone:
             parts.append(_block("in one only", self.alone))
-        parts.append(aligned([_HEADER, *map(_cells_of, self.measures)]))
+        lines = [_HEADER, *map(_cells_of, self.measures)]
+        if self.over:
+            sure = [f"{one.n_sure} of {one.n_intervals}" for one in self.measures]
+            lines = [[*line, told] for line, told in zip(lines, [_SURE, *sure], strict=True)]
+        parts.append(aligned(lines))
+        if self.over:
+            parts.append(f"95 % intervals {self.over}; where nothing differs, {_BY_CHANCE}")
         if most := self._largest():
             parts.append(f"differing most:\n{aligned(most)}")
         return "\n\n".join(parts)
@@ -92,7 +107,8 @@ class Contrast:
         """What a row shares with that of the same layers in the other order, if it is alike."""
         layers = frozenset(self.columns[name][i] for name in PAIR[1:])
         values = (round(self.columns[name][i], _DIGITS) for name in _VALUES)
-        others = (self.columns[n][i] for n in self.columns if n not in (*PAIR[1:], *_VALUES))
+        numbers = (*PAIR[1:], *_VALUES, *_ENDS)
+        others = (self.columns[n][i] for n in self.columns if n not in numbers)
         return (layers, *values, *others)
 
     def _largest(self) -> list[list[str]]:
@@ -101,30 +117,42 @@ class Contrast:
         visible = [i for i in np.argsort(-size, kind="stable") if size[i] >= _VISIBLE]
         # of a model with itself, a pair is there in both orders
         order = list({self._unordered(i): i for i in reversed(visible)}.values())[::-1][:_SHOWN]
-        names = [name for name in self.columns if name not in _VALUES]
+        names = [name for name in self.columns if name not in (*_VALUES, *_ENDS)]
         lines = [
             [
                 *(shortened(str(self.columns[name][i])) for name in names),
                 *(f"{self.columns[name][i]:.3f}" for name in _VALUES[:2]),
                 f"{self.columns['difference'][i]:+.3f}",
+                *([self._interval(i)] if self.over else []),
             ]
             for i in order
         ]
-        return [[*names, "a", "b", "b - a"], *lines] if lines else []
+        head = [*names, "a", "b", "b - a", *(["95 % interval"] if self.over else [])]
+        return [head, *lines] if lines else []
+
+    def _interval(self, i: int) -> str:
+        low, high = (self.columns[name][i] for name in _ENDS)
+        return f"{low:+.3f} to {high:+.3f}" if math.isfinite(low) else "-"
 
 
 def contrast(
-    a: SimilarityResult, b: SimilarityResult, *, measures: Sequence[str] | None = None
+    a: SimilarityResult,
+    b: SimilarityResult,
+    *,
+    measures: Sequence[str] | None = None,
+    intervals: bool = False,
 ) -> Contrast:
     """Compare a result with another one, for instance a published one with one's own.
 
     Values meet by measure and names of layers (x with x, y with y), also where the models differ;
     of trajectories by checkpoint as well, and by run unless each has one only. `measures` names
-    some of those that both have.
+    some of those that both have. With `intervals` each difference has its 95 % interval over
+    utterances, for which both need sums and frames (`hf_repsim.paired`).
 
     Raises:
-        ValueError: they share no measure, not one that is named, or no layer pair; only one is a
-            trajectory; or two rows of a result are of one layer pair.
+        ValueError: intervals are asked for, of trajectories or without sums; they share no measure,
+            not one that is named, or no layer pair; only one is a trajectory; or two rows of a
+            result are of one layer pair.
     """
     if is_trajectory(a) != is_trajectory(b):
         kinds = ["a trajectory" if is_trajectory(of) else "a comparison" for of in (a, b)]
@@ -142,8 +170,21 @@ def contrast(
     columns = {name: [cell[i] for cell in shared] for i, name in enumerate(names)}
     columns |= {"value_a": values[0].tolist(), "value_b": values[1].tolist()}
     columns |= {"difference": (values[1] - values[0]).tolist()}
+    over = _add_ends(columns, (a, b)) if intervals else ""
     measures = [_of_measure(columns, name) for name in dict.fromkeys(columns["measure"])]
-    return Contrast(_title(a), _title(b), columns, measures, differences(a, b), _alone(a, b))
+    return Contrast(_title(a), _title(b), columns, measures, differences(a, b), _alone(a, b), over)
+
+
+def _add_ends(columns: dict[str, list], of: tuple[SimilarityResult, SimilarityResult]) -> str:
+    """Put ends of intervals beside the differences; returns what they are over."""
+    if is_trajectory(of[0]):
+        raise ValueError(
+            "differences have intervals where comparisons are set side by side, not trajectories"
+        )
+    found = paired(*of, list(zip(zip(*(columns[name] for name in PAIR), strict=True),
+                                 columns["value_a"], columns["value_b"], strict=True)))  # fmt: skip
+    columns |= {"low": found.low, "high": found.high}
+    return found.over
 
 
 def _names(a: SimilarityResult, b: SimilarityResult) -> list[str]:
@@ -187,7 +228,9 @@ def _of_measure(columns: dict[str, list], measure: str) -> MeasureContrast:
     if not known.any():
         return MeasureContrast(measure, len(rows), 0, math.nan, math.nan, "", math.nan)
     most = rows[int(np.nanargmax(size))]
-    names = [name for name in columns if name not in (PAIR[0], *_VALUES)]
+    names = [name for name in columns if name not in (PAIR[0], *_VALUES, *_ENDS)]
+    low, high = (np.array([columns[n][i] for i in rows]) if n in columns else a * np.nan
+                 for n in _ENDS)  # fmt: skip
     return MeasureContrast(
         measure,
         len(rows),
@@ -196,6 +239,8 @@ def _of_measure(columns: dict[str, list], measure: str) -> MeasureContrast:
         largest=float(np.nanmax(size)),
         where=", ".join(str(columns[name][most]) for name in names),
         rank_correlation=rank_correlation(a, b)[0],
+        n_intervals=int(np.isfinite(low).sum()),
+        n_sure=int(((low > 0) | (high < 0)).sum()),
     )
 
 

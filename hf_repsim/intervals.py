@@ -13,9 +13,8 @@ other measure is computed again without each group of utterances: `jackknife`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -27,8 +26,11 @@ from hf_repsim.sample_rows import CONTRASTS, PairRows, Sampled
 # With fewer degrees of freedom, what is taken off for noise is itself too noisy, and nothing is.
 # In simulations 95 % intervals cover 94 to 98 % with 4, and more, for being wider, with 10.
 ENOUGH_FREEDOM = 4
-ROUNDING = 1e-5  # of what a value owes to all utterances, which adds up float32 products
-LEAST_FREEDOM = 2  # below that, t-quantiles say nothing: 12.7 standard errors with 1
+_STEPS = 60  # at most, to a quantile
+
+# One value, what it owes to each utterance, and the noise in that: (), (utterances,) and
+# (contrasts, utterances) float64.
+Parts = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,20 @@ class Influence:
         values, moved, noise = self.values[index], self.moved[:, index], self.noise[..., index]
         return replace(self, values=values, moved=moved, noise=noise)
 
+    def called(self, rename: Callable[[str], str]) -> Influence:
+        """With other names of the units."""
+        return replace(self, units=tuple(map(rename, self.units)))
+
+    def over(self, units: tuple[str, ...]) -> Influence:
+        """Over these units, its own among them; the others have moved nothing."""
+        place = {unit: i for i, unit in enumerate(units)}
+        at = torch.tensor([place[unit] for unit in self.units])
+        moved, noise = (
+            part.new_zeros(*part.shape[:-2], len(units), part.shape[-1]).index_copy_(-2, at, part)
+            for part in (self.moved, self.noise)
+        )
+        return replace(self, units=units, moved=moved, noise=noise)
+
     def intervals(self, level: float = 0.95) -> Intervals:
         """Values with t-quantiles of their standard errors around.
 
@@ -91,8 +107,7 @@ class Influence:
         usable = (clean > 0) & (free >= min(ENOUGH_FREEDOM, n - 1))
         variance = torch.where(usable, clean, rough)
         freedom = torch.where(usable, free, free_rough)
-        quantiles = [t_quantile((1 + level) / 2, float(f)) for f in freedom]
-        half = variance.sqrt() * variance.new_tensor(quantiles)
+        half = variance.sqrt() * t_quantiles((1 + level) / 2, freedom)
         return Intervals(self.values - half, self.values + half, variance.sqrt(), freedom)
 
 
@@ -119,72 +134,42 @@ def of_sums(
         rows = sampled.pair(*names)
         of_pairs.append([of_pair(sampled, rows, name) for name in measures])
     columns = [found for of_measure in zip(*of_pairs, strict=True) for found in of_measure]
-    if unit_of is None:
-        return _of_utterances(sampled, columns)
-    values, moved, noise = (torch.stack(part, -1) for part in zip(*columns, strict=True))
+    return of_parts(sampled, columns, unit_of=unit_of)
+
+
+def of_parts(
+    sampled: Sampled, parts: Sequence[Parts], *, unit_of: Mapping[str, str] | None = None
+) -> Influence:
+    """Of values for which `of_pair` gives parts; units as for `of_sums`."""
+    values, moved, noise = (torch.stack(part, -1) for part in zip(*parts, strict=True))
     found = Influence(tuple(sampled.sample.utterances), values, moved, noise)
-    return _grouped(found, unit_of, sampled.share)
+    if unit_of is not None:
+        return _grouped(found, unit_of, sampled.share)
+    scale = sampled.share**0.5
+    return replace(found, moved=moved / scale, noise=noise / scale)
 
 
-def ends(sampled: Sampled, rows: PairRows, measure: str, *, value: float) -> tuple[float, float]:
-    """Of the 95 % interval of one value over utterances, within the range of the measure.
+def of_pair(sampled: Sampled, rows: PairRows, measure: str, *, value: float | None = None) -> Parts:
+    """What an interval of one value over utterances is made of.
 
-    nan where there is no value, no formula, fewer than `LEAST_FREEDOM` degrees of freedom, or where
-    the rows plainly lack frames that matter. CCA measures, which fit directions, have none: on real
-    speech their values hang on how many frames there are more than on which, and intervals came out
-    several times too narrow.
-    """
-    entry = MEASURES[measure]
-    if math.isnan(value) or entry.influence is None or entry.ranks is not None:
-        return math.nan, math.nan
-    influence = _of_utterances(sampled, [of_pair(sampled, rows, measure, value=value)])
-    found = influence.intervals()
-    if not float(found.freedom) >= LEAST_FREEDOM or _lacks_frames(influence, sampled.share):
-        return math.nan, math.nan
-    least, most = entry.range
-    low, high = (float(end.clamp(least, most)) for end in (found.low, found.high))
-    return low, high
-
-
-def of_pair(
-    sampled: Sampled, rows: PairRows, measure: str, *, value: float | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One value, what it owes to each utterance, and the noise in that, float64.
-
-    `value` is computed here unless it is known.
+    `value` is computed here unless it is known. A measure that is computed from the rows alone is
+    known without noise, and stands for no more than what it was computed from.
     """
     entry, n = MEASURES[measure], len(sampled.counts)
     try:
         value = entry.compute(rows.pair) if value is None else value
         psi = None if entry.influence is None else entry.influence(rows).double()
+        owed = None if entry.owed is None else entry.owed(rows.pair).cpu() * sampled.share**0.5
     except Undefined:
-        value, psi = math.nan, None
+        value, psi, owed = math.nan, None, None
+    if owed is not None:
+        noise = owed.new_zeros(CONTRASTS, len(owed))
+        return torch.tensor(value, dtype=torch.float64), owed, noise
     if psi is None:
         missing = torch.full((n,), math.nan, dtype=torch.float64)
         return torch.tensor(value, dtype=missing.dtype), missing, missing.expand(CONTRASTS, -1)
     moved = rows.by_utterance(psi)
     return torch.tensor(value, dtype=torch.float64), moved.cpu(), rows.noise(psi).cpu()
-
-
-def _lacks_frames(influence: Influence, share: float) -> bool:
-    """Whether what one value owes to all utterances is further from 0 than noise explains.
-
-    Over all frames it is 0. Where a few extreme frames rule a layer and are not among the rows, it
-    is many times the noise, and the interval would be too narrow.
-    """
-    error = float(influence.intervals().error)
-    noise = float(influence.noise.square().mean(0).sum())
-    off = abs(float(influence.moved.sum()))
-    return off > max(error, ROUNDING) and off > 3 * math.sqrt(
-        noise + max(0.0, 1 - share) * error**2
-    )
-
-
-def _of_utterances(sampled: Sampled, columns: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Influence:
-    """Of what `of_pair` gives, each utterance for itself."""
-    values, moved, noise = (torch.stack(part, -1) for part in zip(*columns, strict=True))
-    names, scale = tuple(sampled.sample.utterances), sampled.share**0.5
-    return Influence(names, values, moved / scale, noise / scale)
 
 
 def _grouped(influence: Influence, unit_of: Mapping[str, str], share: float) -> Influence:
@@ -235,28 +220,29 @@ def _sum_and_freedom(squares: Tensor) -> tuple[Tensor, Tensor]:
     return total, freedom.clamp(1, n - 1)
 
 
-@lru_cache(maxsize=4096)
-def t_quantile(probability: float, freedom: float) -> float:
-    """Quantile of Student's t, by bisection of its distribution function; relative error 1e-9.
+def t_quantiles(probability: float, freedom: Tensor) -> Tensor:
+    """Quantiles of Student's t, one for each number of degrees of freedom; relative error 1e-9.
 
     The distribution function is an integral of a power of a cosine, x = sqrt(freedom) tan(angle),
-    taken by Simpson's rule.
+    taken by Simpson's rule. It is concave, so Newton's steps from 0 never pass the quantile. nan
+    where the freedom is.
     """
     if probability < 0.5:
-        return -t_quantile(1 - probability, freedom)
-    if probability == 0.5:
-        return 0.0
-    log_scale = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - math.log(math.pi) / 2
-    low, high = 0.0, math.pi / 2
-    for _ in range(50):
-        middle = (low + high) / 2
-        inside = math.exp(log_scale) * _power_of_cosine(middle, freedom - 1)
-        low, high = (middle, high) if inside < probability - 0.5 else (low, middle)
-    return math.sqrt(freedom) * math.tan((low + high) / 2)
+        return -t_quantiles(1 - probability, freedom)
+    half = freedom.double() / 2
+    scale = torch.exp(torch.lgamma(half + 0.5) - torch.lgamma(half)) / math.sqrt(math.pi)
+    angle = torch.zeros_like(half)
+    for _ in range(_STEPS):
+        missing = probability - 0.5 - scale * _power_of_cosine(angle, 2 * half - 1)
+        step = missing / (scale * angle.cos() ** (2 * half - 1))
+        angle = angle + step
+        if not bool((step.abs() > 1e-12).any()):
+            break
+    return freedom.sqrt() * angle.tan()
 
 
-def _power_of_cosine(end: float, power: float, parts: int = 512) -> float:
-    angles = torch.linspace(0, end, parts + 1, dtype=torch.float64)
-    heights = angles.cos().clamp_min(0) ** power
-    total = 4 * heights[1::2].sum() + 2 * heights[2:-1:2].sum() + heights[0] + heights[-1]
-    return float(total) * end / parts / 3
+def _power_of_cosine(end: Tensor, power: Tensor, parts: int = 512) -> Tensor:
+    places = torch.linspace(0, 1, parts + 1, dtype=torch.float64, device=end.device)
+    heights = (end[..., None] * places).cos().clamp_min(0) ** power[..., None]
+    inner = 4 * heights[..., 1::2].sum(-1) + 2 * heights[..., 2:-1:2].sum(-1)
+    return (inner + heights[..., 0] + heights[..., -1]) * end / parts / 3

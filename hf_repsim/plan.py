@@ -74,10 +74,10 @@ class Plan:
     def peak(self) -> int:
         """Bytes at most on the device, hearing or scoring."""
         needs, sample = self.needs, 0 if self.device.startswith("cuda") else self.sample
-        # at the end of hearing the sample is copied once, to put it in order; while scoring some
-        # of its rows are there in float64
+        # at the end of hearing the sample is copied once, to put it in order; while scoring its
+        # rows are there once more, some in float64 or, for intervals, all about their mean
         batch = max(self.activations, needs.folding, sample)
-        hearing, scoring = self.models + needs.rows + batch, needs.scoring + self.sample
+        hearing, scoring = self.models + needs.rows + batch, needs.scoring + 2 * self.sample
         return needs.sums + sample + max(hearing, scoring)
 
     def text(self) -> str:

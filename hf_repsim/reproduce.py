@@ -18,10 +18,13 @@ _SAMPLE_FRAMES = 16  # where no other number is asked for
 _NOT_PLAIN = re.compile(r"[;&|<>`$\\\n]")
 
 
-def commands(provenance: Mapping[str, Any], measures: Sequence[str]) -> list[str]:
+def commands(
+    provenance: Mapping[str, Any], measures: Sequence[str], *, intervals: bool = False
+) -> list[str]:
     """Commands that make such a result; none where the provenance does not tell.
 
-    Of a result that was put together, those of its parts, and the one that merges them. Words are
+    Of a result that was put together, those of its parts, and the one that merges them; then its
+    intervals, where it has them, come from the sums. Words are
     quoted for a shell, and no name can pass for an option. A command that the provenance itself
     names is taken if it is one of this program and nothing else.
     """
@@ -33,11 +36,17 @@ def commands(provenance: Mapping[str, Any], measures: Sequence[str]) -> list[str
     made = [_words(_mapping(part), measures) for part in told]
     found = list(dict.fromkeys(tuple(map(printable, words)) for words in made if words))
     if len(found) < 2:
-        return [_line([*words, "-o", "result"]) for words in found]
+        # a profile has them without being asked
+        may_ask = intervals and not any({"ends", "run"} & _mapping(one).keys() for one in told)
+        asked = ["--intervals"] * may_ask
+        return [_line([*words, *asked, "-o", "result"]) for words in found]
     outputs = [f"part-{i + 1}" for i in range(len(found))]
     lines = [_line([*words, "-o", to]) for words, to in zip(found, outputs, strict=True)]
     # one that cannot be told could not be merged
     merged = [_line(["merge", *outputs, "-o", "result"])] if all(made) else []
+    if merged and intervals:
+        named = _many("measure", measures)
+        merged.append(_line(["score", "result", *named, "--intervals", "-o", "with-intervals"]))
     return [*lines, *merged]
 
 

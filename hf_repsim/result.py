@@ -98,11 +98,11 @@ class SimilarityResult:
     def matrix(self, measure: str, column: str = "value") -> np.ndarray:
         """One measure as a matrix: (layers of x, layers of y) float64, nan where there is no value.
 
-        ``column`` may name another column of numbers, for instance ``null`` or ``rank_x``. Raises
+        ``column`` may name another column of numbers or of yes and no. Raises
         ValueError for an unknown measure or column, and where a layer pair has several values.
         """
         rows = self._rows_of(measure)
-        numeric = [name for name in self.columns if self._kind(name) in (int, float)]
+        numeric = [name for name in self.columns if self._kind(name) is not str]
         if column not in numeric:
             raise ValueError(f"no column of numbers {column!r}; known: {', '.join(numeric)}")
         _, x, y = self._cells

@@ -10,10 +10,14 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from hf_repsim.moments import Moments
-from hf_repsim.pair import LayerMoments, PairMoments, Scoring, Terms, Whitening, once
+from hf_repsim.pair import LayerMoments, PairMoments, Scoring, Terms, once
 from hf_repsim.sample import FrameSample, by_side
+from hf_repsim.variates import Variates, variates
 
 CONTRASTS = 4
+# Of the squares of a scatter's eigenvalues, what the directions that are left out hold. Rows in the
+# rest say the same of a CKA, as a formula weighs a direction by its variance.
+LEFT_OUT = 1e-3
 
 
 class Sampled:
@@ -58,6 +62,30 @@ class Sampled:
         x, y = moments.index_x(layer_x), moments.index_y(layer_y)
         return PairRows(self, pair, x=self.layer(x), y=self.layer(y))
 
+    def padded(self, rows: Tensor) -> Tensor:
+        """Rows as (utterances, most rows, ...), 0 beyond an utterance's own."""
+        return pad_sequence(rows.split(self.counts.tolist()), batch_first=True)
+
+    def overlap(self, x: Tensor, y: Tensor) -> Overlap:
+        """Of two layers, from their `LayerRows.grams`."""
+        product = x * y
+        within = (product @ self._every[..., None])[..., 0]
+        contrasted = (self._contrasted * (product @ self._contrasted)).double().sum()
+        inside = torch.arange(x.shape[1], device=x.device) < self.counts[:, None]
+        return Overlap(
+            of_rows=product.sum(2)[inside].double() * self.weights[self.of],
+            all_rows=float((self._every * within).double().sum()),
+            contrasted=float(contrasted) / CONTRASTS,
+        )
+
+    @once
+    def _every(self) -> Tensor:
+        return self.padded(self.weights[self.of]).float()
+
+    @once
+    def _contrasted(self) -> Tensor:
+        return self.padded(self.contrasts.T).float()
+
     @property
     def share(self) -> float:
         """Of all frames that were summed, those of the utterances of the sample."""
@@ -95,6 +123,15 @@ def names_of(moments: Moments) -> tuple[str, ...]:
     return tuple(by_side(moments.layers_x, None if moments.within else moments.layers_y))
 
 
+@dataclass(frozen=True)
+class Overlap:
+    """What the rows of single utterances say of |X_u'Y_u|^2, about the origin of the sums."""
+
+    of_rows: Tensor  # (n,) float64, of each row x' C_u y
+    all_rows: float  # their sum over what rows stand for
+    contrasted: float  # what the square of a sum of contrasts is, on average
+
+
 class LayerRows:
     """Rows of one layer about its mean."""
 
@@ -122,9 +159,24 @@ class LayerRows:
         return self.rows.square().sum(1).double()
 
     @once
+    def principal(self) -> tuple[Tensor, Tensor]:
+        """Directions that hold all but `LEFT_OUT` of |Sxx|^2, and the rows in them.
+
+        (features, k) float64 and (n, k) float32.
+        """
+        values, vectors = self._layer.spectrum
+        share = values.square().cumsum(0) / values.square().sum()
+        basis = vectors[:, : int((share < 1 - LEFT_OUT).sum()) + 1]
+        return basis, self.rows @ basis.to(self.rows)
+
+    @once
     def across(self) -> Tensor:
-        """Of each row x, x' Sxx x, (n,) float64."""
-        return across(self.rows, self._layer.scatter, self.rows)
+        """Of each row x, x' Sxx x, (n,) float64; from its principal directions, as of a pair."""
+        basis, rows = self.principal
+        values = self._layer.spectrum[0]
+        kept = values[: basis.shape[1]]
+        scale = float(values.square().sum() / kept.square().sum())
+        return (rows.square() @ kept.to(rows)).double() * scale
 
     @once
     def grams(self) -> Tensor:
@@ -132,30 +184,13 @@ class LayerRows:
 
         (utterances, most rows, most rows); 0 beyond an utterance's own.
         """
-        rows = self.rows + self._from_origin.to(self.rows)
-        padded = pad_sequence(rows.split(self._sampled.counts.tolist()), batch_first=True)
+        padded = self._sampled.padded(self.rows + self._from_origin.to(self.rows))
         return padded @ padded.mT
 
-
-@dataclass(frozen=True)
-class Variates:
-    """Rows in canonical coordinates, as many a side as it has dimensions, those of `rho` first."""
-
-    rho: Tensor  # (k,) float64, descending
-    x: Tensor  # (n, rank of x) float32
-    y: Tensor  # (n, rank of y) float32
-    backs: tuple[Tensor, ...]  # of x and of y: what maps white coordinates to features,
-    turns: tuple[Tensor, ...]  # and canonical ones to white
-
-    @property
-    def back_x(self) -> Tensor:
-        """Sxx w for each direction w, (features of x, rank of x) float64."""
-        return self.backs[0] @ self.turns[0]
-
-    @property
-    def back_y(self) -> Tensor:
-        """The same of y."""
-        return self.backs[1] @ self.turns[1]
+    @once
+    def own(self) -> Overlap:
+        """Of the layer with itself."""
+        return self._sampled.overlap(self.grams, self.grams)
 
 
 class PairRows:
@@ -168,27 +203,39 @@ class PairRows:
 
     @once
     def across(self) -> Tensor:
-        """Of each row, x' Sxy y, (n,) float64."""
-        return across(self.x.rows, self.pair.xy, self.y.rows)
+        """Of each row, x' Sxy y, (n,) float64.
+
+        From the principal directions of both layers, as these are far fewer than features; from all
+        where what they leave out of Sxy is more than it is of the layers' own scatters.
+        """
+        (into_x, x), (into_y, y) = self.x.principal, self.y.principal
+        inside = into_x.T @ self.pair.xy @ into_y
+        every, kept = (float(part.square().sum()) for part in (self.pair.xy, inside))
+        if kept < (1 - 2 * LEFT_OUT) * every or not kept:
+            return across(self.x.rows, self.pair.xy, self.y.rows)
+        return across(x, inside, y) * (every / kept)  # so that all frames sum to |Sxy|^2
 
     @once
     def within_utterances(self) -> tuple[Tensor, Tensor, Tensor]:
         """Of each row, x' C_u y from the rows of its utterance u, and so for xx and yy; (n,)."""
-        x, y = self.x.grams, self.y.grams
-        inside = torch.arange(x.shape[1], device=x.device) < self._sampled.counts[:, None]
-        weights = self._weights
-        return tuple((a * b).sum(2)[inside].double() * weights for a, b in ((x, y), (x, x), (y, y)))
+        return tuple(one.of_rows for one in self._overlaps)
+
+    @once
+    def _overlaps(self) -> tuple[Overlap, Overlap, Overlap]:
+        return self._sampled.overlap(self.x.grams, self.y.grams), self.x.own, self.y.own
 
     @once
     def canonical(self) -> Variates:
         """In coordinates of all canonical directions."""
-        return self._variates(self.pair.canonical, self.pair.x.full, self.pair.y.full)
+        pair = self.pair
+        return variates(pair.canonical, (self.x.rows, pair.x.full), (self.y.rows, pair.y.full))
 
     @once
     def leading(self) -> Variates:
         """In those of the directions that SVCCA keeps."""
         pair = self.pair
-        return self._variates(pair.canonical_leading, pair.x.leading, pair.y.leading)
+        x, y = (self.x.rows, pair.x.leading), (self.y.rows, pair.y.leading)
+        return variates(pair.canonical_leading, x, y)
 
     def by_utterance(self, psi: Tensor) -> Tensor:
         """Sums over utterances of what rows stand for, (utterances, ...) float64."""
@@ -212,17 +259,11 @@ class PairRows:
         How like, rows cannot tell, but the sums can: sum over utterances of |C_u|^2, of all frames,
         is less than rows make of it by the error that the contrasts should find.
         """
-        contrasts = self._sampled.contrasts
-        counts = self._sampled.counts.tolist()
-        weights = pad_sequence(contrasts.T.split(counts), batch_first=True).float()
-        every = pad_sequence(self._weights.split(counts), batch_first=True).float()
+        share = self._sampled.share
         too_much = found = 0.0
-        x, y = self.x.grams, self.y.grams
-        for product, known in zip((x * y, x * x, y * y), self.pair.hsic(_within), strict=True):
-            of_rows = float((every * (product @ every[..., None])[..., 0]).double().sum())
-            too_much += (of_rows / self._sampled.share - known) / known
-            mean = float((weights * (product @ weights)).double().sum()) / len(contrasts)
-            found += mean / self._sampled.share / known
+        for one, known in zip(self._overlaps, self.pair.hsic(_within), strict=True):
+            too_much += (one.all_rows / share - known) / known
+            found += one.contrasted / share / known
         # sums that were brought to another origin do not tell: then nothing is taken off
         return max(0.0, too_much / found) ** 0.5 if found > 0 else 0.0
 
@@ -234,20 +275,6 @@ class PairRows:
     @once
     def _weights(self) -> Tensor:
         return self._sampled.weights[self._sampled.of]
-
-    def _variates(self, product: Tensor, x: Whitening, y: Whitening) -> Variates:
-        turned = product.shape[0] < product.shape[1]
-        wide = product.T if turned else product
-        values, many = torch.linalg.eigh(wide @ wide.T)
-        many = many.flip(1)
-        few = torch.nn.functional.normalize(wide.T @ many[:, : wide.shape[1]], dim=0)
-        rho = values.flip(0)[: wide.shape[1]].clamp(0, 1).sqrt()
-        left, right = (few, many) if turned else (many, few)
-        rows_x, rows_y = (
-            side.rows @ (basis.into.to(side.rows) @ turn.to(side.rows))
-            for side, basis, turn in ((self.x, x, left), (self.y, y, right))
-        )
-        return Variates(rho, rows_x, rows_y, backs=(x.back, y.back), turns=(left, right))
 
 
 def _within(terms: Terms) -> Tensor:

@@ -43,6 +43,8 @@ COLUMN_MEANINGS: dict[str, str] = {
     "note": "empty, or why the value was flagged or refused",
     "low": "lower end of an interval for the value",
     "high": "upper end of an interval for the value",
+    "among_best": "whether layer_y is the best match of layer_x (in one of several models), or no "
+    "worse by a 95 % interval of their difference; empty where that is not known",
     "untrained": "the value for the same layers of the same models with random weights",
     "p": "how often, where utterances of layer_y are exchanged, some pair of layers is as extreme "
     "as this one; of blocked_cka on frames that were kept, else NaN",

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from hf_repsim.result import SimilarityResult
 
 _NULL = "expected were layers unrelated"
+# what marks them is a 95 % interval of the difference, over utterances
+AMONG_BEST = "best match of its row, or no worse beyond chance (95 % interval of the difference)"
 FLOOR = "with random weights"
 
 _MAX_NOTES = 5
 _MAX_NAME = 24
 _ABSENT = "-"
+_AMONG_BEST = "="
 
 
 def printable(text: str) -> str:
@@ -98,7 +101,10 @@ def text_table(result: SimilarityResult, measure: str, width: int) -> str:
     lines = [f"{printable(measure)}   rows: x = {x}   columns: y = {y}"]
     matrix = result.matrix(measure)
     if np.isfinite(matrix).any():
-        lines += _matrix_lines(matrix, result.layers_x, result.layers_y, width=width)
+        best = best_matches(result, measure)
+        marks = np.where(best, _AMONG_BEST, " ") if best.any() else np.full(best.shape, "")
+        lines += _matrix_lines(matrix, marks, (result.layers_x, result.layers_y), width=width)
+        lines += [f"{_AMONG_BEST} {AMONG_BEST}"] if best.any() else []
     else:
         lines.append("no value for any layer pair")
     span = null_span(result, measure)
@@ -116,14 +122,28 @@ def text_table(result: SimilarityResult, measure: str, width: int) -> str:
     return "\n".join(lines)
 
 
+def best_matches(result: SimilarityResult, measure: str) -> np.ndarray:
+    """(layers of x, layers of y) bool: the best match of a layer of x, or none that is worse.
+
+    Nothing where the result does not tell.
+    """
+    if "among_best" not in result.columns:
+        return np.zeros((len(result.layers_x), len(result.layers_y)), dtype=bool)
+    return result.matrix(measure, "among_best") == 1
+
+
 def _matrix_lines(
-    matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str], *, width: int
+    matrix: np.ndarray, marks: np.ndarray, names: tuple[list[str], list[str]], *, width: int
 ) -> list[str]:
     """The matrix under a two-line header, wrapped into blocks of columns that fit ``width``."""
+    rows, columns = names
     labels = [shortened(name) for name in rows]
     label_width = max(map(len, labels), default=0)
     for decimals in (3, 2):
-        cells = [[_number(value, decimals) for value in row] for row in matrix]
+        cells = [
+            [f"{_number(value, decimals)}{mark}" for value, mark in zip(*both, strict=True)]
+            for both in zip(matrix, marks, strict=True)
+        ]
         widths = [max(4, *(len(row[j]) for row in cells)) for j in range(len(columns))]
         if label_width + sum(widths) + len(widths) <= width:
             break

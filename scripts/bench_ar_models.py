@@ -102,6 +102,7 @@ class World:
         sample = FrameSample(dict.fromkeys(LAYERS, WIDTH))
         rows = {name: part[chosen] for name, part in frames.items()}
         sample.add(rows, names, kept, frames=counts)
+        moments.sample = sample
         return Sampled(Scoring(moments), sample)
 
     def speakers(self) -> dict[str, str] | None:

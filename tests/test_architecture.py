@@ -22,8 +22,9 @@ PACKAGE = ROOT / "hf_repsim"
 # Imports point down, or along a level. A new module says here where it stands.
 STANDS = {
     0: """
-        chance chance_record clock effective intervals lags measures moments origin pair pairing
-        products result rounding sample sample_rows schema spectrum table text_clock totals
+        chance chance_record clock effective interval_columns intervals lags measures moments origin
+        pair pairing products result rounding sample sample_rows schema spectrum table text_clock
+        totals variates
     """,
     1: """
         ahead audio circumstances columns course ctc frames input_frames labels lineup location
@@ -31,10 +32,10 @@ STANDS = {
         source states storage stream tensor_file tiles
     """,
     2: """
-        alarm cells claims comparison contrast convergence differences earlier floor hearing
-        identification indicators jobs listening merging model_matrix plan profile_table profiling
-        reduction rescoring run_statistics session several spreading summary training trajectory
-        trajectory_runs verdict_table
+        alarm cells claims comparison contrast convergence differences earlier floor
+        hearing identification indicators jobs listening merging model_matrix paired plan planning
+        profile_table profiling reduction rescoring run_statistics session several spreading summary
+        training trajectory trajectory_runs verdict_table
     """,
     3: """
         app demo evaluation experiment heatmap_cells hub matrix_plot plot profile_plot release

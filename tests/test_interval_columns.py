@@ -102,6 +102,8 @@ def test_frames_that_rule_a_layer_and_were_not_kept_leave_it_without_an_interval
         moments.sample.thin(x, list(map(str, ALL)), COUNTS, at_most=4)
         found = score(moments, ["linear_cka"], intervals=True)
         assert np.isfinite(found.matrix("linear_cka", "low"))[0].tolist() == [True, not extreme]
+        notes = "".join(found.notes("linear_cka"))
+        assert ("frames that rule the value are not among those" in notes) is bool(extreme)
 
 
 def test_parts_that_were_heard_by_others_give_the_same(result):
@@ -133,6 +135,7 @@ def test_tiles_share_a_sample_and_one_that_was_cut_short_has_none(result):
     tiles[1].sample = sample_of(ALL, layers=(first, WIDTHS_Y))
     cut = rescore(bare, ["procrustes"], tiles=tiles, intervals=True)
     assert np.isnan(ends(cut)).any(axis=0).tolist() == [False] * 4 + [True] * 5
+    assert cut.notes("procrustes") == {"no interval: no frames of one of the layers were kept": 5}
 
 
 def test_sums_brought_to_another_origin_have_intervals_that_are_no_narrower(result):

@@ -9,7 +9,7 @@ import scipy.stats
 import torch
 from frames import independent_speech
 
-from hf_repsim.intervals import Influence, _grouped, jackknife, of_sums, t_quantile
+from hf_repsim.intervals import Influence, _grouped, jackknife, of_sums, t_quantiles
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
 from hf_repsim.pair import Scoring
@@ -204,7 +204,8 @@ def test_degrees_of_freedom_are_fewer_where_a_few_units_rule():
 @pytest.mark.parametrize("probability", [0.025, 0.5, 0.975, 0.995])
 def test_quantiles_of_t_are_those_of_scipy(probability, freedom):
     expected = scipy.stats.t.ppf(probability, freedom)
-    assert t_quantile(probability, freedom) == pytest.approx(expected, rel=1e-8, abs=1e-12)
+    found = t_quantiles(probability, torch.tensor([freedom, math.nan], dtype=torch.float64))
+    assert found[0].item() == pytest.approx(expected, rel=1e-8, abs=1e-12) and found[1].isnan()
 
 
 def test_one_unit_says_nothing_of_others():

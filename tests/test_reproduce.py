@@ -122,3 +122,16 @@ def test_a_name_is_one_word_to_a_shell(name):
 )
 def test_what_no_command_tells_is_left_untold(told):
     assert commands(a_result(**told).provenance, ["cca"]) == []
+
+
+def test_intervals_are_asked_for_where_the_result_has_them():
+    result = a_result()
+    (command,) = commands(result.provenance, result.measures, intervals=True)
+    assert parsed(command)["intervals"] and not parsed(one(result))["intervals"]
+    for told in ({"ends": {}}, {"run": "cnn"}):
+        for command in commands(result.provenance | told, ["cca"], intervals=True):
+            assert "--intervals" not in command
+    parts = [dict(result.provenance, sample_frames=n) for n in (3, 4)]
+    *_, merged, last = commands({"parts": parts}, ["cca"], intervals=True)
+    assert merged.startswith("hf-repsim merge") and parsed(last)["intervals"]
+    assert parsed(last)["measures"] == ("cca",)

@@ -17,6 +17,7 @@ from hf_repsim.cli.compare import compare
 from hf_repsim.cli.hub import list_results, push, show
 from hf_repsim.cli.matrix import matrix
 from hf_repsim.cli.options import loading, speaking
+from hf_repsim.cli.plan import plan
 from hf_repsim.cli.profile import profile
 from hf_repsim.cli.push_model import push_model
 from hf_repsim.cli.report import report
@@ -53,6 +54,7 @@ main.add_command(list_results)
 main.add_command(push)
 main.add_command(contrast)
 main.add_command(merge)
+main.add_command(plan)
 main.add_command(report)
 main.add_command(show)
 main.add_command(score)

@@ -60,7 +60,7 @@ measuring = option(
 with_intervals = option(
     "--intervals",
     is_flag=True,
-    help="95 % intervals over utterances, of CKA and Procrustes; scoring takes far longer.",
+    help="95 % intervals over utterances, where a measure has them; the notes say where not.",
 )
 
 with_untrained = option(

@@ -105,8 +105,10 @@ def merge(where: tuple[str, ...], *, output: Path, **options: Any) -> None:
 @click.argument("b")
 @option("--measure", "measures", multiple=True, metavar="NAME",
         help="Of those that both have; may be repeated.  [default: all]")  # fmt: skip
+@option("--intervals", is_flag=True,
+        help="95 % intervals of differences, paired by utterance; reads the sums.")  # fmt: skip
 @option("--json", "as_json", is_flag=True, help="Print it as JSON instead of tables.")
-def contrast(a: str, b: str, *, measures: tuple[str, ...], as_json: bool) -> None:
+def contrast(a: str, b: str, *, measures: tuple[str, ...], intervals: bool, as_json: bool) -> None:
     """Set result B beside result A, value by value, and say what else differs.
 
     Each is a result folder or a dataset on the Hub: NAME, NAME@REVISION or, of several results in
@@ -116,8 +118,8 @@ def contrast(a: str, b: str, *, measures: tuple[str, ...], as_json: bool) -> Non
         from hf_repsim.contrast import contrast as contrasted
         from hf_repsim.hub import open_result
 
-        results = [open_result(where) for where in (a, b)]
-        found = contrasted(*results, measures=measures or None)
+        results = [open_result(where, moments=intervals) for where in (a, b)]
+        found = contrasted(*results, measures=measures or None, intervals=intervals)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
     else:

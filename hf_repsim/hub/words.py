@@ -165,7 +165,7 @@ def _is_commit(revision: object) -> bool:
 
 
 def _commands(result: SimilarityResult) -> str:
-    found = commands(result.provenance, result.measures)
+    found = commands(result.provenance, result.measures, intervals="low" in result.columns)
     if not found:
         return "It was made in Python, by steps that the provenance does not tell as one command."
     more = f"\n# and {len(found) - _MAX_COMMANDS} more" if len(found) > _MAX_COMMANDS else ""

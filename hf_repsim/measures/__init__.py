@@ -44,6 +44,8 @@ class Measure:
         default: part of a run that names no measure.
         influence: rows of a pair -> how far a little more weight on each would move the value;
             None where nobody has the formula.
+        owed: pair -> what the value owes to each utterance of the sample, for measures that are
+            computed from its rows alone; None for others.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Measure:
     by_sample: bool = False
     default: bool = False
     influence: Callable[[PairRows], Tensor] | None = None
+    owed: Callable[[PairMoments], Tensor] | None = None
 
 
 INVARIANCES = ("translation", "permutation", "rotation", "scaling", "feature scaling", "linear map")
@@ -83,7 +86,7 @@ class _Late:
 
 
 cca, cka, flat, nulls, procrustes = map(_Late, ("cca", "cka", "flat", "nulls", "procrustes"))
-influence, matching, sampled = map(_Late, ("influence", "matching", "sampled"))
+influence, matching, owed, sampled = map(_Late, ("influence", "matching", "owed", "sampled"))
 heldout = _Late("heldout")
 effective = _Late("effective", package="hf_repsim")
 
@@ -230,6 +233,7 @@ _ALL = (
         "different utterances",
         source="Kornblith et al. 2019; unbiased as Song et al. 2012, and as blocked_cka",
         compute=sampled.rbf_cka,
+        owed=owed.rbf_cka,
         null=nulls.zero,
         invariances=ROTATION,
         range=(-1.0, 1.0),
@@ -253,6 +257,7 @@ _ALL = (
         definition="Spearman correlation of cosine distances of frames of different utterances",
         source="Kriegeskorte et al. 2008; cosines about the mean",
         compute=sampled.rsa,
+        owed=owed.rsa,
         null=nulls.zero,
         invariances=ROTATION,
         range=(-1.0, 1.0),

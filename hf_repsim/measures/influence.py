@@ -21,7 +21,8 @@ from hf_repsim.sample_rows import across
 
 if TYPE_CHECKING:
     from hf_repsim.pair import PairMoments, Terms
-    from hf_repsim.sample_rows import PairRows, Variates
+    from hf_repsim.sample_rows import PairRows
+    from hf_repsim.variates import Variates
 
 # Gaps between correlations of fewer standard errors turn directions less than a derivative says.
 # In simulations 1 leaves intervals of PWCCA twice too wide, 2 up to 1.3 times, and a fixed and

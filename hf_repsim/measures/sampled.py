@@ -108,7 +108,7 @@ def rbf_hsic(moments: Moments) -> tuple[Tensor, Tensor]:
 
     The same U-statistic as `cka.hsic_blocked`, of kernels k(i, j) in the place of products.
     """
-    scales = _bandwidths(rows_of(moments, PAIRED_ROWS))
+    scales = bandwidths(rows_of(moments, PAIRED_ROWS))
     rows = rows_of(moments, ROWS)
     n_layers, n_utterances, owner = len(rows.layers), len(rows.counts), rows.owner
     pairs, triples = owner.new_zeros(2, n_layers, n_layers, dtype=torch.float64)
@@ -116,7 +116,7 @@ def rbf_hsic(moments: Moments) -> tuple[Tensor, Tensor]:
     for start in range(0, len(owner), BLOCK):
         here = slice(start, start + BLOCK)
         kernels = torch.stack(
-            [_kernels(x, here, scale) for x, scale in zip(rows.layers, scales, strict=True)]
+            [gaussian(x, here, scale) for x, scale in zip(rows.layers, scales, strict=True)]
         )
         kernels *= owner[here, None] != owner
         by_utterance = kernels.new_zeros(*kernels.shape[:2], n_utterances)
@@ -161,14 +161,17 @@ def ranked_distances(moments: Moments) -> Tensor:
 
     (layers, layers) float64; 0 with itself for a layer whose distances are all the same.
     """
-    rows = rows_of(moments, PAIRED_ROWS)
-    meet = _meeting(rows.owner)
-    ranks = []
+    return _products(normalised_ranks(rows_of(moments, PAIRED_ROWS)))
+
+
+def normalised_ranks(rows: Rows) -> Tensor:
+    """Ranks of distances, about their mean and of length 1, (layers, pairs that meet) float64."""
+    meet, ranks = meeting(rows.owner), []
     for frames in rows.layers:
         unit = torch.nn.functional.normalize(frames, dim=1)
         own = _ranks(1 - (unit @ unit.T)[meet])
         ranks.append(torch.nn.functional.normalize(own - own.mean(), dim=0))
-    return _products(torch.stack(ranks))
+    return torch.stack(ranks)
 
 
 def rows_that_meet(moments: Moments) -> list[int]:
@@ -192,6 +195,13 @@ def rows_of(moments: Moments, at_most: int) -> Rows:
         frames = rows.to(moments.origin.device, torch.float64)
         layers.append(frames - frames.mean(0))
     return Rows(layers, [len(own) for own in kept])
+
+
+def taking_part(moments: Moments, at_most: int) -> list[str]:
+    """The utterances of `rows_of`, in their order."""
+    known = moments.sample.utterances
+    few = set(few_of(known, at_most))
+    return [name for name in known if name in few]
 
 
 def _chosen(sample: FrameSample, at_most: int) -> list[list[int]]:
@@ -244,27 +254,29 @@ def _products(tables: Tensor) -> Tensor:
     return flat @ flat.T
 
 
-def _meeting(owner: Tensor) -> Tensor:
+def meeting(owner: Tensor) -> Tensor:
     """(n, n) bool: each pair of frames of different utterances once."""
     return (owner[:, None] != owner).triu(1)
 
 
-def _bandwidths(rows: Rows) -> list[float]:
+def bandwidths(rows: Rows) -> list[float]:
     """`BANDWIDTH` times the median distance of frames of different utterances, of each layer."""
-    meet = _meeting(rows.owner)
-    distances = (_squared_distances(x, slice(None))[meet].sqrt() for x in rows.layers)
+    meet = meeting(rows.owner)
+    distances = (squared_distances(x, slice(None))[meet].sqrt() for x in rows.layers)
     return [BANDWIDTH * float(one.quantile(0.5)) for one in distances]
 
 
-def _squared_distances(x: Tensor, here: slice) -> Tensor:
+def squared_distances(x: Tensor, here: slice) -> Tensor:
+    """Of some rows from all, (some, n)."""
     norms = x.square().sum(1)
     return (norms[here, None] + norms - 2 * x[here] @ x.T).clamp_min(0)
 
 
-def _kernels(x: Tensor, here: slice, scale: float) -> Tensor:
+def gaussian(x: Tensor, here: slice, scale: float) -> Tensor:
+    """Kernels of some rows with all, (some, n)."""
     if not scale:  # at least half of the frames are one: there is no distance to measure by
         return x.new_ones(len(x[here]), len(x))
-    return (_squared_distances(x, here) / (-2 * scale**2)).exp_()
+    return (squared_distances(x, here) / (-2 * scale**2)).exp_()
 
 
 def _ranks(values: Tensor) -> Tensor:

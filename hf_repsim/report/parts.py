@@ -10,7 +10,7 @@ from hf_repsim.table import printable
 from hf_repsim.trajectory_runs import RUN_COLUMNS
 
 _MOST_PARTS = 20
-_OF_CELLS = {*COLUMNS, *RUN_COLUMNS, *PAIR, *CHECKPOINT, "low", "high"}
+_OF_CELLS = {*COLUMNS, *RUN_COLUMNS, *PAIR, *CHECKPOINT, "low", "high", "among_best"}
 
 
 def parts_of(result: SimilarityResult) -> dict[str, SimilarityResult]:

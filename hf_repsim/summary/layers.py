@@ -18,7 +18,7 @@ from hf_repsim.summary.words import (
     number,
     span,
 )
-from hf_repsim.table import printable, worth
+from hf_repsim.table import best_matches, printable, worth
 
 if TYPE_CHECKING:
     from hf_repsim.result import SimilarityResult
@@ -61,6 +61,7 @@ def layer_sentences(result: SimilarityResult) -> list[str]:
         about = [_distance(found), _neighbours(found)]
     else:
         about = [_depth(result, found), _parting(found)]
+    about[0] = " ".join(filter(None, (about[0], _sure(result, measure))))
     return [extremes, _untrained(found, one=one), *about, _agreement(result, measure)]
 
 
@@ -169,6 +170,20 @@ def _depth(result: SimilarityResult, found: _Map) -> str:
         f"correlation of depths {correlation:+.2f}); for {beside} of {n_x} layers it is at the "
         "same relative depth, give or take one layer."
     )
+
+
+def _sure(result: SimilarityResult, measure: str) -> str:
+    """For how many layers no other match is as good as the best one."""
+    candidates = best_matches(result, measure).sum(axis=1)
+    if not (n := int((candidates > 0).sum())):
+        return ""
+    alone = int((candidates == 1).sum())
+    told = f"Which layer matches best is beyond chance for {alone} of {n} layers"
+    if alone == n:
+        return f"{told} (95 % intervals of differences)."
+    others = candidates[candidates > 1]
+    many = str(others[0]) if np.ptp(others) == 0 else f"{others.min()} to {others.max()}"
+    return f"{told}; of the others {many} match as well (95 % intervals of differences)."
 
 
 def _parting(found: _Map) -> str:

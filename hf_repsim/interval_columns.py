@@ -1,0 +1,143 @@
+"""The columns of a table that tell how sure its values are, and of a value without interval why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from hf_repsim.intervals import Influence, Intervals, Parts, of_pair, of_parts
+from hf_repsim.measures import MEASURES
+from hf_repsim.pair import Scoring
+from hf_repsim.result import SimilarityResult
+from hf_repsim.sample_rows import PairRows, Sampled
+
+PARTS = "parts"  # what `add_intervals` takes from a row
+LEAST_FREEDOM = 2  # below that, t-quantiles say nothing: 12.7 standard errors with 1
+FEW_SPEAKERS = 10  # fewer units than that make a note
+ROUNDING = 1e-5  # of what a value owes to all utterances, which adds up float32 products
+
+_NOT_KEPT = "no interval: no frames of one of the layers were kept"
+_FITTED = "no interval: those of CCA measures came out too narrow where truth was known"
+_NO_FORMULA = "no interval: none is known for this measure"
+_FEW = "no interval: too few utterances, or a few rule the value"
+_LACKING = (
+    "no interval: frames that rule the value are not among those that were kept; keep more "
+    "(--sample-frames 64)"
+)
+
+
+def sampled_of(result: SimilarityResult, what: str, *, name: str = "the result") -> Sampled:
+    """The frames beside the sums of a result; `what` needs them.
+
+    Raises:
+        ValueError: sums or frames are not there.
+    """
+    moments = result.moments
+    if moments is None or moments.sample is None or not moments.sample.n_rows:
+        raise ValueError(
+            f"{what} need sums and frames, and {name} has none in one file: they were not kept "
+            "(--no-sums, --sample-frames 0), not published (push --sums does that) or are in tiles"
+        )
+    return Sampled(Scoring(moments), moments.sample)
+
+
+def parts_of(
+    sampled: Sampled | None, rows: PairRows | None, measure: str, *, value: float
+) -> Parts | str:
+    """What an interval of one value is made of, or why there is none; "" where no value is.
+
+    CCA measures, which fit directions, have none: on real speech their values hang on how many
+    frames there are more than on which, and intervals came out several times too narrow.
+    """
+    entry = MEASURES[measure]
+    if math.isnan(value):
+        return ""
+    if entry.ranks is not None:
+        return _FITTED
+    if entry.influence is None and entry.owed is None:
+        return _NO_FORMULA
+    if sampled is None:
+        return _NOT_KEPT
+    return of_pair(sampled, rows, measure, value=value)
+
+
+def add_intervals(sampled: Sampled | None, rows: Sequence[dict[str, Any]]) -> None:
+    """Put `low`, `high` and `among_best` into the rows of one measure, from what `PARTS` holds.
+
+    Ends are those of a 95 % interval over utterances, within the range of the measure; nan, with a
+    note, where `parts_of` gave a reason, where there are fewer than `LEAST_FREEDOM` degrees of
+    freedom, or where the rows of the sample plainly lack frames that matter. `among_best` is
+    whether a layer of y is the best match of a layer of x (of one model of several), or no worse by
+    a paired interval of their difference; None where that is not known.
+    """
+    known, parts = [], []
+    for row in rows:
+        row |= {"low": math.nan, "high": math.nan, "among_best": None}
+        found = row.pop(PARTS)
+        if isinstance(found, str):
+            _note(row, found)
+        else:
+            known.append(row)
+            parts.append(found)
+    if not known:
+        return
+    influence = of_parts(sampled, parts)
+    found, few, lacking = judged(influence, sampled.share)
+    least, most = MEASURES[rows[0]["measure"]].range
+    ends = [end.clamp(least, most).tolist() for end in (found.low, found.high)]
+    for i, row in enumerate(known):
+        if bool(few[i] | lacking[i]):
+            _note(row, _FEW if few[i] else _LACKING)
+        else:
+            row["low"], row["high"] = ends[0][i], ends[1][i]
+    _add_best(known, influence, ~(few | lacking), within=sampled.scoring.moments.within)
+
+
+def judged(influence: Influence, share: float) -> tuple[Intervals, Tensor, Tensor]:
+    """95 % intervals over utterances, this share of which is known, and why not to trust them.
+
+    Of each value whether there are too few degrees of freedom, and whether frames are lacking.
+    """
+    found = influence.intervals()
+    few = ~(found.freedom >= LEAST_FREEDOM)
+    return found, few, _lacks_frames(influence, found.error, share)
+
+
+def _note(row: dict[str, Any], text: str) -> None:
+    row["note"] = "; ".join(filter(None, (row["note"], text)))
+
+
+def _lacks_frames(influence: Influence, error: Tensor, share: float) -> Tensor:
+    """Whether what a value owes to all utterances is further from 0 than noise explains.
+
+    Over all frames it is 0. Where a few extreme frames rule a layer and are not among the rows, it
+    is many times the noise, and the interval would be too narrow.
+    """
+    noise = influence.noise.square().mean(0).sum(0)
+    off = influence.moved.sum(0).abs()
+    missed = max(0.0, 1 - share) * error.square()
+    return (off > error.clamp_min(ROUNDING)) & (off > 3 * (noise + missed).sqrt())
+
+
+def _add_best(
+    rows: Sequence[dict[str, Any]], influence: Influence, usable: Tensor, *, within: bool
+) -> None:
+    values, groups = influence.values.tolist(), {}
+    for i, row in enumerate(rows):
+        if not (within and row["layer_x"] == row["layer_y"]):  # itself is no match
+            groups.setdefault((row["layer_x"], row.get("model_y")), []).append(i)
+    best = {}
+    for own in groups.values():
+        highest = max(own, key=values.__getitem__)
+        if len(own) > 1 and bool(usable[highest]):
+            best |= {i: highest for i in own if bool(usable[i])}
+    if not best:
+        return
+    behind = (influence[list(best.values())] - influence[list(best)]).intervals()
+    sure = (behind.freedom >= LEAST_FREEDOM).tolist()
+    for i, low, is_sure in zip(best, behind.low.tolist(), sure, strict=True):
+        if is_sure:
+            rows[i]["among_best"] = i == best[i] or low <= 0

@@ -1,0 +1,89 @@
+"""How much has to be heard, told by a pilot."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+from sums import heard
+from test_cli import run
+from test_interval_columns import ALL, sums_with_frames
+from test_paired import influence
+from trajectories import experiment
+
+from hf_repsim.comparison import score
+from hf_repsim.planning import FRAMES_PER_DIMENSION, plan_probe
+
+
+@pytest.fixture(scope="module")
+def pilot():
+    return score(sums_with_frames(), ["linear_cka", "procrustes", "pwcca"])
+
+
+def needs_of(found):
+    return {(need.measure, need.question): need for need in found.needs}
+
+
+def test_a_quarter_of_the_width_needs_sixteen_times_the_utterances(pilot):
+    wide, narrow = (needs_of(plan_probe(pilot, half_width=w)) for w in (0.004, 0.001))
+    for part in ("half", "every"):
+        one, other = (getattr(of["linear_cka", "interval"], part) for of in (wide, narrow))
+        assert other / one == pytest.approx(16, rel=0.03)
+
+
+def test_as_many_utterances_as_the_pilot_are_needed_for_what_it_reaches(pilot):
+    found = influence(replace(pilot, columns={**pilot.columns, "measure": ["linear_cka"] * 27}))
+    ends = found[:9].intervals()
+    half = float(((ends.high - ends.low) / 2).max())
+    need = needs_of(plan_probe(pilot, half_width=half))["linear_cka", "interval"]
+    assert need.n <= 9 and need.every in (12, 13)
+
+
+def test_differences_are_those_of_the_best_match_and_cost_less_where_they_are_larger(pilot):
+    small, large = (needs_of(plan_probe(pilot, difference=d)) for d in (0.01, 0.1))
+    one, other = (of["procrustes", "difference"] for of in (small, large))
+    assert one.n == other.n <= 6 and one.now == other.now
+    assert one.half > 20 * other.half
+
+
+def test_cca_measures_need_thirty_frames_a_dimension(pilot):
+    found = plan_probe(pilot)
+    need = needs_of(found)["pwcca", "frames"]
+    assert need.every == math.ceil(12 * FRAMES_PER_DIMENSION * 8 / 195)
+    assert "CCA measures need more than is told" in found.text()
+    columns = pilot.columns | {"n_effective": [65.0] * 27}
+    fewer = plan_probe(replace(pilot, columns=columns))
+    assert needs_of(fewer)["pwcca", "frames"].every == math.ceil(12 * FRAMES_PER_DIMENSION * 8 / 65)
+    assert "CCA measures need more" not in fewer.text()
+
+
+def test_what_has_no_interval_is_left_out_and_said(pilot):
+    result = score(pilot.moments, ["neuron_matching", "linear_cka"])
+    result.columns["measure"][9:] = ["a_stranger"] * 9
+    found = plan_probe(result)
+    assert not found.needs and "nothing to plan" in found.text()
+    assert any("neuron_matching has no intervals" in note for note in found.notes)
+    assert any("a_stranger is not known here" in note for note in found.notes)
+
+
+def test_a_pilot_without_sums_of_another_kind_or_a_size_of_nothing_is_refused(pilot):
+    with pytest.raises(ValueError, match="plans from a pilot need sums and frames, and the result"):
+        plan_probe(heard(ALL))
+    with pytest.raises(ValueError, match="a plan needs a pilot of compare or matrix"):
+        plan_probe(experiment(["cnn"], [0]))
+    for name in ("half_width", "difference"):
+        with pytest.raises(ValueError, match=f"{name} must be a number above 0, not nan"):
+            plan_probe(pilot, **{name: math.nan})
+
+
+def test_the_command_line_tells_hours_where_the_length_is_known(pilot, tmp_path):
+    pilot.save(tmp_path / "pilot")
+    rows = json.loads(run("plan", tmp_path / "pilot", "--half-width", 0.01, "--json").stdout)
+    for row in rows:
+        assert row["hours_all"] == pytest.approx(row["utterances_all"] * 2 / 3600)
+    text = run("plan", tmp_path / "pilot").stdout
+    assert "pilot: 12 utterances of 2.0 s on average" in text and "from fewer than 20" in text
+    bare = replace(pilot, provenance={})
+    assert plan_probe(bare).rows()[0]["hours_half"] is None and " - " in plan_probe(bare).text()
