@@ -13,7 +13,8 @@ from tqdm.auto import tqdm
 
 from hf_repsim.intervals import ends
 from hf_repsim.lineup import Model, pair_of
-from hf_repsim.measures import MEASURES, Measure
+from hf_repsim.measures import GROUPS, MEASURES, ROBUST, Measure
+from hf_repsim.measures.robust import likeness
 from hf_repsim.moments import Moments
 from hf_repsim.pair import PairMoments, Scoring, Undefined
 from hf_repsim.pairing import label_of
@@ -21,7 +22,13 @@ from hf_repsim.probe import Probe
 from hf_repsim.result import SimilarityResult, by_measure
 from hf_repsim.sample_rows import PairRows, Sampled, names_of
 from hf_repsim.session import Session
-from hf_repsim.spectrum import SPECTRA, joined_spectra, named_spectra, spectrum_of
+from hf_repsim.spectrum import (
+    SPECTRA,
+    joined_spectra,
+    named_spectra,
+    spectrum_of,
+    with_likeness,
+)
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -43,8 +50,8 @@ def compare(
 ) -> SimilarityResult:
     """Compare the layers of two speech models, or of one with itself, on audio that both hear.
 
-    `measures` names entries of `MEASURES`, None those marked as default; `intervals` is as for
-    `score` and the rest as for `accumulate`. Returns a row per measure and layer pair, with
+    `measures` names entries of `MEASURES` or `GROUPS`, None those marked as default; `intervals` is
+    as for `score` and the rest as for `accumulate`. Returns a row per measure and layer pair, with
     provenance and the sums (`.moments`; None where they do not fit in memory and were heard in
     tiles).
 
@@ -143,11 +150,21 @@ def score(
     columns = {name: [row[name] for row in table] for name in table[0]}
     provenance = dict(moments.provenance)
     if spectra:
-        met = sorted({layer for pair in moments.frames.pairs for layer in pair})
-        layers = [scoring.layer(i) for i in met]
-        found = side_by_side(spectrum_of, layers, moments.origin.device)
-        provenance[SPECTRA] = named_spectra(moments, dict(zip(met, found, strict=True)))
+        provenance[SPECTRA] = _spectra(scoring, chosen)
     return SimilarityResult(columns, provenance, moments)
+
+
+def _spectra(scoring: Scoring, chosen: Sequence[Measure]) -> dict[str, dict[str, Any]]:
+    """How many directions layers use, and where it is asked for, what rules them."""
+    moments = scoring.moments
+    met = sorted({layer for pair in moments.frames.pairs for layer in pair})
+    layers = [scoring.layer(i) for i in met]
+    found = dict(zip(met, side_by_side(spectrum_of, layers, moments.origin.device), strict=True))
+    is_asked = any(measure.name in ROBUST for measure in chosen)
+    if is_asked and moments.sample is not None and moments.sample.n_rows:
+        own = likeness(scoring)
+        found = {i: with_likeness(one, own[i]) for i, one in found.items()}
+    return named_spectra(moments, found)
 
 
 def _rows_of(
@@ -211,19 +228,18 @@ def pair_columns(names: tuple[str, str]) -> dict[str, str]:
 
 
 def choose_measures(names: Sequence[str] | None) -> list[str]:
-    """Names of measures, checked; None: the default ones.
+    """Names of measures, checked, those of a group in its place; None: the default ones.
 
     Raises:
         ValueError: an unknown name, or none at all.
     """
-    if names is None:
-        return [name for name, measure in MEASURES.items() if measure.default]
-    names = [names] if isinstance(names, str) else list(dict.fromkeys(names))
-    unknown = [name for name in names if name not in MEASURES]
-    if unknown or not names:
+    named = "default" if names is None else names
+    named = [named] if isinstance(named, str) else named
+    unknown = [name for name in named if name not in MEASURES and name not in GROUPS]
+    if unknown or not named:
         what = f"unknown measure {unknown[0]!r}" if unknown else "no measure is named"
-        raise ValueError(f"{what}; known: {', '.join(MEASURES)}")
-    return names
+        raise ValueError(f"{what}; known: {', '.join((*MEASURES, *GROUPS))}")
+    return list(dict.fromkeys(one for name in named for one in GROUPS.get(name, (name,))))
 
 
 def score_tiles(

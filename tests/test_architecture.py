@@ -37,8 +37,8 @@ STANDS = {
         trajectory_runs verdict_table
     """,
     3: """
-        app demo evaluation experiment hub matrix_plot plot profile_plot release report selftest
-        sheet space trajectory_layers trajectory_panels trajectory_plot viewer
+        app demo evaluation experiment hub matrix_plot plot profile_plot release report
+        robust_plot selftest sheet space trajectory_layers trajectory_panels trajectory_plot viewer
     """,
     4: "__main__ cli terminal",
 }

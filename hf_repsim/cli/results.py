@@ -172,16 +172,19 @@ def _report(result: SimilarityResult, output: Path | None, *, options: dict[str,
 
 
 def told(result: SimilarityResult) -> str:
-    """The tables; of several models that of them; of a trajectory, which has many, its sum."""
+    """The tables and what rules them; of several models that of them; of a trajectory its sum."""
     from hf_repsim.cells import is_matrix, is_profile, is_trajectory
     from hf_repsim.summary import summarise
+    from hf_repsim.summary.robustness import robustness_sentences
 
     if is_matrix(result):
         from hf_repsim.model_matrix import matrix_text
 
-        return matrix_text(result)
+        return "\n\n".join([matrix_text(result), *robustness_sentences(result)])
     if is_profile(result):
         from hf_repsim.profile_table import profile_text
 
         return profile_text(result)
-    return "\n".join(summarise(result)) if is_trajectory(result) else result.table()
+    if is_trajectory(result):
+        return "\n".join(summarise(result))
+    return "\n\n".join([result.table(), *robustness_sentences(result)])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hf_repsim.sample_rows import PairRows
 
 ROTATION = frozenset({"translation", "permutation", "rotation", "scaling"})
+UNITS = frozenset({"translation", "permutation", "scaling", "feature scaling"})
 LINEAR = ROTATION | {"feature scaling", "linear map"}
 
 
@@ -80,7 +81,10 @@ class _Late:
 
 
 cca, cka, flat, nulls, procrustes = map(_Late, ("cca", "cka", "flat", "nulls", "procrustes"))
-influence, matching, sampled = map(_Late, ("influence", "matching", "sampled"))
+influence, matching, robust, sampled = map(_Late, ("influence", "matching", "robust", "sampled"))
+
+# what unbiased estimates from the frames that are kept have in common
+_OF_FRAMES = {"null": nulls.zero, "range": (-1.0, 1.0), "by_sample": True}
 
 _ALL = (
     Measure(
@@ -205,7 +209,7 @@ _ALL = (
         source="Li et al. 2016, semi-matching; of absolute r, and the mean of both directions",
         compute=matching.neuron_matching,
         null=matching.largest_of_chance,
-        invariances=frozenset({"translation", "permutation", "scaling", "feature scaling"}),
+        invariances=UNITS,
     ),
     Measure(
         name="rbf_cka",
@@ -214,11 +218,9 @@ _ALL = (
         "different utterances",
         source="Kornblith et al. 2019; unbiased as Song et al. 2012, and as blocked_cka",
         compute=sampled.rbf_cka,
-        null=nulls.zero,
         invariances=ROTATION,
-        range=(-1.0, 1.0),
         size=sampled.size,
-        by_sample=True,
+        **_OF_FRAMES,
     ),
     Measure(
         name="mutual_knn",
@@ -237,14 +239,56 @@ _ALL = (
         definition="Spearman correlation of cosine distances of frames of different utterances",
         source="Kriegeskorte et al. 2008; cosines about the mean",
         compute=sampled.rsa,
-        null=nulls.zero,
         invariances=ROTATION,
-        range=(-1.0, 1.0),
         size=sampled.paired_size,
-        by_sample=True,
+        **_OF_FRAMES,
+    ),
+    Measure(
+        name="sampled_cka",
+        label="CKA of kept frames",
+        definition="blocked_cka of the frames that are kept",
+        source="as blocked_cka, of fewer frames",
+        compute=robust.sampled_cka,
+        invariances=ROTATION,
+        size=sampled.paired_size,
+        **_OF_FRAMES,
+    ),
+    Measure(
+        name="cka_without_top",
+        label="CKA without the first component",
+        definition="sampled_cka after the first principal component of each layer is projected out",
+        source="after Davari et al. 2022, who show how outliers rule CKA",
+        compute=robust.cka_without_top,
+        invariances=ROTATION,
+        size=sampled.paired_size,
+        **_OF_FRAMES,
+    ),
+    Measure(
+        name="cka_zscored",
+        label="CKA of z-scored units",
+        definition="sampled_cka of units over their standard deviation, without constant ones",
+        source="after Davari et al. 2022",
+        compute=robust.cka_zscored,
+        invariances=UNITS,
+        size=sampled.paired_size,
+        **_OF_FRAMES,
+    ),
+    Measure(
+        name="cka_trimmed",
+        label="CKA without extreme frames",
+        definition="sampled_cka without the 1 % of frames of each layer furthest from its mean",
+        source="after Davari et al. 2022",
+        compute=robust.cka_trimmed,
+        invariances=ROTATION,
+        size=robust.trimmed_size,
+        **_OF_FRAMES,
     ),
 )
 MEASURES: dict[str, Measure] = {measure.name: measure for measure in _ALL}
+ROBUST = ("sampled_cka", "cka_without_top", "cka_zscored", "cka_trimmed")  # held against the first
+DEFAULT = tuple(name for name, measure in MEASURES.items() if measure.default)
+# names that stand for several, wherever measures are named
+GROUPS: dict[str, tuple[str, ...]] = {"default": DEFAULT, "robust": ("blocked_cka", *ROBUST)}
 
 
 def measure_label(name: str) -> str:
@@ -252,4 +296,4 @@ def measure_label(name: str) -> str:
     return MEASURES[name].label if name in MEASURES else printable(name)
 
 
-__all__ = ["INVARIANCES", "MEASURES", "Measure", "measure_label"]
+__all__ = ["GROUPS", "INVARIANCES", "MEASURES", "ROBUST", "Measure", "measure_label"]

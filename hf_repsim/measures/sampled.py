@@ -49,7 +49,7 @@ def rbf_cka(pair: PairMoments) -> float:
     Raises:
         Undefined: no frames were kept, or of fewer than 4 utterances, or they do not differ.
     """
-    _require(pair, n_utterances=4)
+    require(pair, n_utterances=4)
     hsic, squares = pair.of_all(rbf_hsic)
     xy, xx, yy = _at(pair, hsic)
     for layer, own, square in zip((pair.x, pair.y), (xx, yy), _at(pair, squares)[1:], strict=True):
@@ -64,7 +64,7 @@ def mutual_knn(pair: PairMoments) -> float:
     Raises:
         Undefined: no frames were kept, or so few that there is nothing to choose from.
     """
-    _require(pair, n_utterances=2)
+    require(pair, n_utterances=2)
     counts = pair.of_all(rows_that_meet)
     if min(sum(counts) - n for n in counts) <= NEIGHBOURS:
         raise Undefined(f"needs more than {NEIGHBOURS} frames of other utterances to choose from")
@@ -77,7 +77,7 @@ def rsa(pair: PairMoments) -> float:
     Raises:
         Undefined: no frames were kept, or of one utterance, or their distances do not differ.
     """
-    _require(pair, n_utterances=2)
+    require(pair, n_utterances=2)
     xy, *own = _at(pair, pair.of_all(ranked_distances))
     for layer, norm in zip((pair.x, pair.y), own, strict=True):
         if not norm:
@@ -87,7 +87,7 @@ def rsa(pair: PairMoments) -> float:
 
 def chance_of_neighbours(pair: PairMoments) -> float:
     """Neighbours over those that there are to choose from; as `mutual_knn`."""
-    _require(pair, n_utterances=2)
+    require(pair, n_utterances=2)
     counts = pair.of_all(rows_that_meet)
     n = sum(counts)
     return sum(own * min(1.0, NEIGHBOURS / (n - own)) for own in counts) / n
@@ -104,30 +104,44 @@ def paired_size(pair: PairMoments) -> dict[str, int]:
 
 
 def rbf_hsic(moments: Moments) -> tuple[Tensor, Tensor]:
-    """HSIC of Gaussian kernels, and mean products of two kernels, each (layers, layers).
-
-    The same U-statistic as `cka.hsic_blocked`, of kernels k(i, j) in the place of products.
-    """
+    """HSIC of Gaussian kernels, and mean products of two kernels, as `blocked_hsic`."""
     scales = _bandwidths(rows_of(moments, PAIRED_ROWS))
     rows = rows_of(moments, ROWS)
-    n_layers, n_utterances, owner = len(rows.layers), len(rows.counts), rows.owner
-    pairs, triples = owner.new_zeros(2, n_layers, n_layers, dtype=torch.float64)
-    blocks = owner.new_zeros(n_layers, n_utterances, n_utterances, dtype=torch.float64)
+
+    def kernels(here: slice) -> Tensor:
+        each = zip(rows.layers, scales, strict=True)
+        return torch.stack([_kernels(x, here, scale) for x, scale in each])
+
+    return blocked_hsic(rows.owner, len(rows.layers), kernels)
+
+
+def blocked_hsic(
+    owner: Tensor, n_kernels: int, kernels: Callable[[slice], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """HSIC of kernels, and mean products of two, each (kernels, kernels) float64.
+
+    The same U-statistic as `cka.hsic_blocked`, of kernels k(i, j) in the place of products.
+
+    Args:
+        owner: (n,) int64, which utterance a row is of.
+        n_kernels: how many there are.
+        kernels: some rows -> (kernels, these rows, n) float64: of each kernel their k(i, j).
+    """
+    counts = owner.bincount()
+    n_utterances = len(counts)
+    pairs, triples = owner.new_zeros(2, n_kernels, n_kernels, dtype=torch.float64)
+    blocks = owner.new_zeros(n_kernels, n_utterances, n_utterances, dtype=torch.float64)
     for start in range(0, len(owner), BLOCK):
         here = slice(start, start + BLOCK)
-        kernels = torch.stack(
-            [_kernels(x, here, scale) for x, scale in zip(rows.layers, scales, strict=True)]
-        )
-        kernels *= owner[here, None] != owner
-        by_utterance = kernels.new_zeros(*kernels.shape[:2], n_utterances)
-        by_utterance.index_add_(2, owner, kernels)
+        apart = kernels(here) * (owner[here, None] != owner)
+        by_utterance = apart.new_zeros(*apart.shape[:2], n_utterances).index_add_(2, owner, apart)
         blocks.index_add_(1, owner[here], by_utterance)
-        pairs += _products(kernels)
+        pairs += _products(apart)
         triples += _products(by_utterance.sum(2)) - _products(by_utterance)
     sums = blocks.sum(2)
     totals = sums.sum(1)
     quadruples = torch.outer(totals, totals) - 4 * _products(sums) + 2 * _products(blocks)
-    n, n2, n3, n4 = (sum(count**k for count in rows.counts) for k in range(1, 5))
+    n, n2, n3, n4 = (sum(count**k for count in counts.tolist()) for k in range(1, 5))
     squares = pairs / (n**2 - n2)
     hsic = (
         squares
@@ -203,7 +217,8 @@ def _chosen(sample: FrameSample, at_most: int) -> list[list[int]]:
     return [[i + j for j in evenly_spaced(n, each)] for u, n, i in of if u in taking_part]
 
 
-def _require(pair: PairMoments, *, n_utterances: int) -> None:
+def require(pair: PairMoments, *, n_utterances: int) -> None:
+    """Raise Undefined unless frames of both layers were kept, and of so many utterances."""
     known = pair.of_all(_layers_kept)
     if not all(known[place] for place in pair.places):
         raise Undefined(
@@ -215,7 +230,7 @@ def _require(pair: PairMoments, *, n_utterances: int) -> None:
 
 
 def _size(pair: PairMoments, of: Callable[[Moments], list[int]]) -> dict[str, int]:
-    _require(pair, n_utterances=1)
+    require(pair, n_utterances=1)
     counts = pair.of_all(of)
     return {"n_frames": sum(counts), "n_utterances": len(counts)}
 

@@ -12,6 +12,7 @@ from hf_repsim.cells import has_one_value_a_cell, is_matrix, is_profile, is_traj
 from hf_repsim.summary.layers import layer_sentences
 from hf_repsim.summary.models import model_sentences
 from hf_repsim.summary.profiles import profile_sentences
+from hf_repsim.summary.robustness import robustness_sentences
 from hf_repsim.summary.training import training_sentences
 from hf_repsim.summary.words import heard, remarks
 
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 
 
 def summarise(result: SimilarityResult) -> list[str]:
-    """What the numbers of a result say, in up to six sentences; fewer where less is known.
+    """What the numbers of a result say, in a few sentences; fewer where less is known.
 
     Of two models: the most and least alike layers beside what chance gives, whether depth lines up,
     where layers of one name part, whether measures agree. Of one: how likeness falls off with
     distance, and where it changes most. Of several: which are most and least alike, and where. Of a
     profile: which layer gives each target best. Of a trajectory: error rates, what training
-    changed, which layer came to rest first and last. Then what was refused.
+    changed, which layer came to rest first and last. Of layers, where the measures of `robust` are
+    there, what rules their values. Then what was refused.
 
     Text from the result (names, notes) has no control characters; markup in it is not escaped.
     """
@@ -35,9 +37,19 @@ def summarise(result: SimilarityResult) -> list[str]:
     elif is_trajectory(result):
         said = [*training_sentences(result), remarks(result)]
     elif is_matrix(result):
-        said = [heard(result), *model_sentences(result), remarks(result)]
+        said = [
+            heard(result),
+            *model_sentences(result),
+            *robustness_sentences(result),
+            remarks(result),
+        ]
     elif is_profile(result):
         said = [heard(result), *profile_sentences(result), remarks(result)]
     else:
-        said = [heard(result), *layer_sentences(result), remarks(result)]
+        said = [
+            heard(result),
+            *layer_sentences(result),
+            *robustness_sentences(result),
+            remarks(result),
+        ]
     return [sentence for sentence in said if sentence]
