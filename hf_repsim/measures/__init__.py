@@ -250,7 +250,7 @@ _ALL = (
         source="as blocked_cka, of fewer frames",
         compute=robust.sampled_cka,
         invariances=ROTATION,
-        size=sampled.paired_size,
+        size=robust.size,
         **_OF_FRAMES,
     ),
     Measure(
@@ -260,7 +260,7 @@ _ALL = (
         source="after Davari et al. 2022, who show how outliers rule CKA",
         compute=robust.cka_without_top,
         invariances=ROTATION,
-        size=sampled.paired_size,
+        size=robust.size,
         **_OF_FRAMES,
     ),
     Measure(
@@ -270,7 +270,7 @@ _ALL = (
         source="after Davari et al. 2022",
         compute=robust.cka_zscored,
         invariances=UNITS,
-        size=sampled.paired_size,
+        size=robust.size,
         **_OF_FRAMES,
     ),
     Measure(

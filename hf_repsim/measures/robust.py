@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from hf_repsim.measures.cka import hsic_blocked
-from hf_repsim.measures.sampled import PAIRED_ROWS, ROUNDING, blocked_hsic, require, rows_of
+from hf_repsim.measures.sampled import ROUNDING, blocked_hsic, require, rows_of
 from hf_repsim.moments import Moments
 from hf_repsim.origin import knows_utterances
 from hf_repsim.pair import PairMoments, Scoring, Undefined, once
 from hf_repsim.spectrum import DEAD, LIKENESSES
 
+ROWS = 768  # at most, as products of all with all are kept of each layer
 EXTREME = 0.01  # share of the frames of a layer that counts as extreme, at least one frame
 NOTHING = 1e-10  # of the products of a layer: what is left of them when there is nothing left
 # The first component is sought among so many directions, in so many steps at most, and as exactly
@@ -81,11 +82,16 @@ def cka_trimmed(pair: PairMoments) -> float:
     return _normalised(pair, float(hsic[0, 1]), own)
 
 
+def size(pair: PairMoments) -> dict[str, int]:
+    """Frames and utterances that take part."""
+    require(pair, n_utterances=1)
+    return _size(pair.of_all(Kernels).owner)
+
+
 def trimmed_size(pair: PairMoments) -> dict[str, int]:
     """Frames that are extreme in neither layer, and utterances that they are of."""
     require(pair, n_utterances=1)
-    owner = pair.of_all(Kernels).owner[_kept(pair)]
-    return {"n_frames": len(owner), "n_utterances": len(owner.unique())}
+    return _size(pair.of_all(Kernels).owner[_kept(pair)])
 
 
 class Kernels:
@@ -93,7 +99,7 @@ class Kernels:
 
     def __init__(self, moments: Moments) -> None:
         self.lock = RLock()
-        rows = rows_of(moments, PAIRED_ROWS)
+        rows = rows_of(moments, ROWS)
         self._frames, self.owner = rows.layers, rows.owner
 
     @once
@@ -178,6 +184,10 @@ def _zscored(x: Tensor) -> Tensor:
     variances = x.square().mean(0)
     live = variances > DEAD * variances.mean()
     return x[:, live] / variances[live].sqrt()
+
+
+def _size(owner: Tensor) -> dict[str, int]:
+    return {"n_frames": len(owner), "n_utterances": len(owner.unique())}
 
 
 def _kept(pair: PairMoments) -> Tensor:
