@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hf_repsim.measures import ROBUST
 from hf_repsim.result import SimilarityResult
 from hf_repsim.trajectory_runs import RUN_COLUMNS
 
@@ -30,6 +31,16 @@ def is_profile(result: SimilarityResult) -> bool:
 def is_plain(result: SimilarityResult) -> bool:
     """Whether it is a comparison of layers by layers, and nothing else."""
     return not (is_trajectory(result) or is_matrix(result) or is_profile(result))
+
+
+def tells_robustness(result: SimilarityResult) -> bool:
+    """Whether it has the measures that show what rules a value."""
+    return set(ROBUST) <= set(result.measures)
+
+
+def has_figures(result: SimilarityResult) -> bool:
+    """Whether there are figures for its kind, beside those that are for any result."""
+    return not is_plain(result) or tells_robustness(result)
 
 
 def side_name(result: SimilarityResult, side: str) -> str:

@@ -16,7 +16,8 @@ from hf_repsim.chance_record import with_chance
 from hf_repsim.floor import beside, heard_twins, twin_names
 from hf_repsim.interval_columns import PARTS, add_intervals, parts_of
 from hf_repsim.lineup import Model, pair_of
-from hf_repsim.measures import MEASURES, Measure
+from hf_repsim.measures import GROUPS, MEASURES, ROBUST, Measure
+from hf_repsim.measures.robust import likeness
 from hf_repsim.moments import Moments
 from hf_repsim.pair import PairMoments, Scoring, Undefined
 from hf_repsim.pairing import label_of
@@ -24,7 +25,13 @@ from hf_repsim.probe import Probe
 from hf_repsim.result import SimilarityResult, by_measure
 from hf_repsim.sample_rows import Sampled, names_of
 from hf_repsim.session import Session
-from hf_repsim.spectrum import SPECTRA, joined_spectra, named_spectra, spectrum_of
+from hf_repsim.spectrum import (
+    SPECTRA,
+    joined_spectra,
+    named_spectra,
+    spectrum_of,
+    with_likeness,
+)
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -47,11 +54,11 @@ def compare(
 ) -> SimilarityResult:
     """Compare the layers of two speech models, or of one with itself, on audio that both hear.
 
-    `measures` names entries of `MEASURES`, None those marked as default; `intervals` is as for
-    `score` and the rest as for `accumulate`. With `untrained` the models' untrained twins hear the
-    same, and their values stand in a column of that name (`hf_repsim.floor`). Returns a row per
-    measure and layer pair, with provenance and the sums (`.moments`; None where they do not fit in
-    memory and were heard in tiles).
+    `measures` names entries of `MEASURES` or `GROUPS`, None those marked as default; `intervals` is
+    as for `score` and the rest as for `accumulate`. With `untrained` the models' untrained twins
+    hear the same, and their values stand in a column of that name (`hf_repsim.floor`). Returns a
+    row per measure and layer pair, with provenance and the sums (`.moments`; None where they do not
+    fit in memory and were heard in tiles).
 
     Raises:
         ValueError: a name, layer, measure or dataset is not there, intervals are asked for and no
@@ -163,18 +170,22 @@ def score(
         add_intervals(sampled, own)
     table = [row for own in of_measures for row in own]
     columns = {name: [row[name] for row in table] for name in table[0]}
-    told = {SPECTRA: _spectra(scoring)} if spectra else {}
+    told = {SPECTRA: _spectra(scoring, chosen)} if spectra else {}
     result = SimilarityResult(columns, moments.provenance | told, moments)
     return with_chance(result, device=moments.origin.device) if chance else result
 
 
-def _spectra(scoring: Scoring) -> dict[str, dict[str, Any]]:
-    """Of the layers that meet, by name."""
+def _spectra(scoring: Scoring, chosen: Sequence[Measure]) -> dict[str, dict[str, Any]]:
+    """How many directions layers use, and where it is asked for, what rules them."""
     moments = scoring.moments
     met = sorted({layer for pair in moments.frames.pairs for layer in pair})
     layers = [scoring.layer(i) for i in met]
-    found = side_by_side(spectrum_of, layers, moments.origin.device)
-    return named_spectra(moments, dict(zip(met, found, strict=True)))
+    found = dict(zip(met, side_by_side(spectrum_of, layers, moments.origin.device), strict=True))
+    is_asked = any(measure.name in ROBUST for measure in chosen)
+    if is_asked and moments.sample is not None and moments.sample.n_rows:
+        own = likeness(scoring)
+        found = {i: with_likeness(one, own[i]) for i, one in found.items()}
+    return named_spectra(moments, found)
 
 
 def _rows_of(
@@ -231,19 +242,18 @@ def pair_columns(names: tuple[str, str]) -> dict[str, str]:
 
 
 def choose_measures(names: Sequence[str] | None) -> list[str]:
-    """Names of measures, checked; None: the default ones.
+    """Names of measures, checked, those of a group in its place; None: the default ones.
 
     Raises:
         ValueError: an unknown name, or none at all.
     """
-    if names is None:
-        return [name for name, measure in MEASURES.items() if measure.default]
-    names = [names] if isinstance(names, str) else list(dict.fromkeys(names))
-    unknown = [name for name in names if name not in MEASURES]
-    if unknown or not names:
+    named = "default" if names is None else names
+    named = [named] if isinstance(named, str) else named
+    unknown = [name for name in named if name not in MEASURES and name not in GROUPS]
+    if unknown or not named:
         what = f"unknown measure {unknown[0]!r}" if unknown else "no measure is named"
-        raise ValueError(f"{what}; known: {', '.join(MEASURES)}")
-    return names
+        raise ValueError(f"{what}; known: {', '.join((*MEASURES, *GROUPS))}")
+    return list(dict.fromkeys(one for name in named for one in GROUPS.get(name, (name,))))
 
 
 def score_tiles(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hf_repsim.cells import is_matrix, side_name
+from hf_repsim.cells import is_matrix, is_one_model, side_name
 from hf_repsim.measures import measure_label
 from hf_repsim.result import SimilarityResult
 from hf_repsim.table import FLOOR, null_meaning, null_span, shortened
@@ -46,46 +46,47 @@ _MAX_NOTES = 3
 _BAND = "Shaded: 95 % intervals over utterances."
 
 
+@styled
 def heatmap(
     result: SimilarityResult,
     measure: str | Sequence[str] | None = None,
     *,
     limits: tuple[float, float] | None = None,
     colours: str = COLOURS,
+    remarks: Sequence[str] = (),
 ) -> Figure:
     """Layers of x (rows, the first at the bottom) against layers of y (columns), in colour.
 
     A panel per measure, all of them where ``measure`` is None, on one colour scale: ``limits``, or
-    0 to 1, or wider where values are. ``colours`` names a colour map of matplotlib. Cells with room
-    have their values; refused pairs are hatched, pairs that were not asked for blank, and those
-    no more alike than by chance have a dot. Raises ValueError for an unknown measure and for a
-    result without rows.
+    0 to 1, or wider where values are. ``colours`` names a colour map of matplotlib; ``remarks`` are
+    written below. Cells with room have their values; refused pairs are hatched, pairs that were not
+    asked for blank, and those no more alike than by chance have a dot. Raises ValueError for an
+    unknown measure and for a result without rows.
     """
     panels = [Panel.of(result, name) for name in _measures(result, measure)]
     rows, columns = (list(map(_layer, names)) for names in (result.layers_x, result.layers_y))
     cell = min(_LARGEST_CELL, max(_SMALLEST_CELL, _MATRIX / max(len(rows), len(columns))))
     name_size = min(NAME, 0.8 * 72 * cell)
     norm = Normalize(*(limits or _limits([panel.values for panel in panels])))
-    with matplotlib.rc_context(_STYLE):
-        sheet = Sheet(
-            (cell * len(columns), cell * len(rows)),
-            len(panels),
-            left=text_width(rows, name_size) + 0.3,
-            bottom=text_width(columns, name_size) + 0.3,
-            right=0.72,
-            above=0.24 if len(panels) > 1 else 0.06,
-            title=_title(result),
-            caption=_caption(result, panels),
-        )
-        for i, panel in enumerate(panels):
-            axes = sheet.axes(i)
-            draw_cells(axes, panel, norm, cell=cell, colours=colours)
-            _name_axes(result, sheet, i, axes=axes, size=name_size)
-            if len(panels) > 1:
-                title = cut(measure_label(panel.measure), LABEL, sheet.panel[0])
-                axes.set_title(title, fontsize=LABEL, pad=4)
-        label = "similarity" if len(panels) > 1 else measure_label(panels[0].measure)
-        draw_colour_bar(sheet, ScalarMappable(norm, colours), label)
+    sheet = Sheet(
+        (cell * len(columns), cell * len(rows)),
+        len(panels),
+        left=text_width(rows, name_size) + 0.3,
+        bottom=text_width(columns, name_size) + 0.3,
+        right=0.72,
+        above=0.24 if len(panels) > 1 else 0.06,
+        title=_title(result),
+        caption=[*_caption(result, panels), *remarks],
+    )
+    for i, panel in enumerate(panels):
+        axes = sheet.axes(i)
+        draw_cells(axes, panel, norm, cell=cell, colours=colours)
+        _name_axes(result, sheet, i, axes=axes, size=name_size)
+        if len(panels) > 1:
+            title = cut(measure_label(panel.measure), LABEL, sheet.panel[0])
+            axes.set_title(title, fontsize=LABEL, pad=4)
+    label = "similarity" if len(panels) > 1 else measure_label(panels[0].measure)
+    draw_colour_bar(sheet, ScalarMappable(norm, colours), label)
     return sheet.figure
 
 
@@ -222,12 +223,7 @@ def _match(result: SimilarityResult) -> str:
     """In words, which layer of y each layer of x is drawn with."""
     if result.layers_x != result.layers_y:
         return "most similar layer of the other model"
-    return "next one" if _one_model(result) else "same layer of the other model"
-
-
-def _one_model(result: SimilarityResult) -> bool:
-    models = result.provenance.get("models")
-    return isinstance(models, dict) and "x" in models and models["x"] == models.get("y")
+    return "next one" if is_one_model(result) else "same layer of the other model"
 
 
 def _over_depth(result: SimilarityResult, measure: str) -> list[np.ndarray]:
@@ -240,7 +236,7 @@ def _over_depth(result: SimilarityResult, measure: str) -> list[np.ndarray]:
     rows = np.arange(len(values))
     if result.layers_x != result.layers_y:
         match = np.where(np.isnan(values), -np.inf, values).argmax(axis=1)
-    elif _one_model(result):  # with itself a layer is 1; the last layer has no next one
+    elif is_one_model(result):  # with itself a layer is 1; the last layer has no next one
         last = np.full((len(values), 1), np.nan)
         tables, match = [np.hstack([table, last]) for table in tables], rows + 1
     else:

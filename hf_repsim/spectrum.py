@@ -7,8 +7,9 @@ the frames, so it needs the sums alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from hf_repsim.table import is_number, rounded
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from hf_repsim.pair import LayerMoments
 
 SPECTRA = "spectra"  # the name under which a provenance has them
+LIKENESSES = ("without_top", "zscored", "trimmed", "sampled")
 DEAD = 1e-10  # of the mean variance of a layer's features; less than that is none
 
 
@@ -30,6 +32,11 @@ class Spectrum:
     participation_ratio: float  # (sum v)^2 / sum v^2: directions, were all used alike
     effective_rank: float  # exp(-sum p log p), of the covariance (Roy & Vetterli 2007)
     first_share: float  # of the variance, that the first principal direction holds
+    # how like the layer is to itself without what may rule it (`measures.robust`), where asked for
+    without_top: float | None = None
+    zscored: float | None = None
+    trimmed: float | None = None
+    sampled: float | None = None
 
 
 def spectrum_of(layer: LayerMoments) -> Spectrum | None:
@@ -52,6 +59,12 @@ def spectrum_of(layer: LayerMoments) -> Spectrum | None:
     )
 
 
+def with_likeness(spectrum: Spectrum | None, own: Mapping[str, float]) -> Spectrum | None:
+    """The same with the likenesses of its layer to itself, those that have a value."""
+    known = {name: rounded(value) for name, value in own.items() if math.isfinite(value)}
+    return None if spectrum is None else replace(spectrum, **known)
+
+
 def named_spectra(
     moments: Moments, spectra: Mapping[int, Spectrum | None]
 ) -> dict[str, dict[str, Any]]:
@@ -59,22 +72,31 @@ def named_spectra(
     from hf_repsim.sample import by_side
 
     names = list(by_side(moments.layers_x, None if moments.within else moments.layers_y))
-    return {names[i]: asdict(one) for i, one in spectra.items() if one is not None}
+    return {names[i]: _told(one) for i, one in spectra.items() if one is not None}
 
 
 def told_spectra(provenance: Mapping[str, Any]) -> dict[str, Spectrum]:
     """Layer -> spectrum of a provenance, which may be a stranger's: what is none is left out."""
     told = provenance.get(SPECTRA)
-    names = [field.name for field in fields(Spectrum)]
+    needed = [field.name for field in fields(Spectrum) if field.default is MISSING]
     return {
-        str(layer): Spectrum(**{name: one[name] for name in names})
+        str(layer): Spectrum(
+            **{name: one[name] for name in needed},
+            **{name: one[name] for name in LIKENESSES if is_number(one.get(name))},
+        )
         for layer, one in (told.items() if isinstance(told, Mapping) else ())
-        if isinstance(one, Mapping) and all(is_number(one.get(name)) for name in names)
+        if isinstance(one, Mapping) and all(is_number(one.get(name)) for name in needed)
     }
 
 
 def joined_spectra(provenances: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The entry of a provenance that has the spectra of all of these; {} where there are none."""
     told = (one for provenance in provenances for one in told_spectra(provenance).items())
-    found = {layer: asdict(spectrum) for layer, spectrum in told}
+    found: dict[str, dict[str, Any]] = {}
+    for layer, spectrum in told:
+        found[layer] = found.get(layer, {}) | _told(spectrum)
     return {SPECTRA: found} if found else {}
+
+
+def _told(spectrum: Spectrum) -> dict[str, Any]:
+    return {name: value for name, value in asdict(spectrum).items() if value is not None}

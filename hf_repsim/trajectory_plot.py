@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hf_repsim import trajectory_panels as panels
-from hf_repsim.cells import is_matrix, is_profile, is_trajectory
+from hf_repsim.cells import is_matrix, is_profile, is_trajectory, tells_robustness
 from hf_repsim.claims import Verdict
 from hf_repsim.convergence import CONVERGED, run_convergence
 from hf_repsim.indicators import RATES, indicators
@@ -17,6 +17,7 @@ from hf_repsim.matrix_plot import MATRIX_FIGURES
 from hf_repsim.plot import FIGURES
 from hf_repsim.profile_plot import PROFILE_FIGURES
 from hf_repsim.result import SimilarityResult
+from hf_repsim.robust_plot import ROBUSTNESS_FIGURES
 from hf_repsim.sheet import Sheet
 from hf_repsim.trajectory_layers import adjacent, ends, steps, variants
 from hf_repsim.trajectory_panels import Cast, OverSeeds
@@ -174,18 +175,19 @@ TRAJECTORY_FIGURES: dict[str, Callable[[SimilarityResult, str | None], Figure]] 
 
 
 def draw(result: SimilarityResult, kind: str, measure: str | Sequence[str] | None = None) -> Figure:
-    """Any figure by its kind: of ``FIGURES``, or one of those that show one measure.
+    """Any figure by its kind: of ``FIGURES``, ``ROBUSTNESS_FIGURES``, or of those of one measure.
 
-    These are the ``TRAJECTORY_FIGURES``, the ``MATRIX_FIGURES`` and the ``PROFILE_FIGURES``.
+    The last are the ``TRAJECTORY_FIGURES``, the ``MATRIX_FIGURES`` and the ``PROFILE_FIGURES``.
 
     Raises ValueError for an unknown kind, for several measures where one is shown, and as the
     figure itself.
     """
-    if kind in FIGURES:
-        return FIGURES[kind](result, measure)
+    of_several = FIGURES | ROBUSTNESS_FIGURES
+    if kind in of_several:
+        return of_several[kind](result, measure)
     of_one_measure = TRAJECTORY_FIGURES | MATRIX_FIGURES | PROFILE_FIGURES
     if kind not in of_one_measure:
-        known = ", ".join((*FIGURES, *of_one_measure))
+        known = ", ".join((*of_several, *of_one_measure))
         raise ValueError(f"unknown figure {kind!r}; known: {known}")
     names = [measure] if isinstance(measure, str) else list(measure or [])
     if len(names) > 1:
@@ -194,12 +196,13 @@ def draw(result: SimilarityResult, kind: str, measure: str | Sequence[str] | Non
 
 
 def own_figures(result: SimilarityResult) -> dict[str, Callable[..., Figure]]:
-    """The figures for results of its kind, by their kinds; none of a plain comparison."""
+    """The figures for results of its kind, by their kinds; of a plain comparison what rules it."""
     if is_trajectory(result):
         return TRAJECTORY_FIGURES
-    if is_matrix(result):
-        return MATRIX_FIGURES
-    return PROFILE_FIGURES if is_profile(result) else {}
+    if is_profile(result):
+        return PROFILE_FIGURES
+    ruled = ROBUSTNESS_FIGURES if tells_robustness(result) else {}
+    return (MATRIX_FIGURES if is_matrix(result) else {}) | ruled
 
 
 def _corrected(run: TrainedRun, measure: str) -> np.ndarray:

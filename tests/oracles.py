@@ -183,3 +183,27 @@ def _held_out(x, y, folds, ridges, test, dev):
         ]
         scores.append(at)
     return max(scores, key=lambda both: both[0])[1]
+
+
+sampled_cka = blocked_cka  # of all frames, where all are kept
+
+
+def cka_without_top(x, y, utterances):
+    sides = []
+    for side in map(centred, (x, y)):
+        u, s, vh = np.linalg.svd(side, full_matrices=False)
+        sides.append((u[:, 1:] * s[1:]) @ vh[1:])
+    return blocked_cka(*sides, utterances)
+
+
+def cka_zscored(x, y, utterances):
+    sides = (side[:, np.ptp(side, axis=0) > 0] for side in (x, y))
+    return blocked_cka(*(scipy.stats.zscore(side) for side in sides), utterances)
+
+
+def cka_trimmed(x, y, utterances):
+    kept = np.ones(len(x), dtype=bool)
+    for side in (x, y):
+        far = np.argsort(np.linalg.norm(centred(side), axis=1))
+        kept[far[-int(np.ceil(len(x) / 100)) :]] = False
+    return blocked_cka(x[kept], y[kept], utterances[kept])

@@ -39,7 +39,8 @@ STANDS = {
     """,
     3: """
         app demo evaluation experiment heatmap_cells hub matrix_plot plot profile_plot release
-        report selftest sheet space trajectory_layers trajectory_panels trajectory_plot viewer
+        report robust_plot selftest sheet space trajectory_layers trajectory_panels trajectory_plot
+        viewer
     """,
     4: "__main__ cli terminal",
 }

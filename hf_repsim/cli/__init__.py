@@ -136,9 +136,9 @@ def measures(as_json: bool) -> None:
 @main.command(cls=Command, example="hf-repsim plot result --measure svcca -o svcca.pdf")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--kind", default="heatmap", show_default=True,
-              help="heatmap or profile; of several models also models or map; of what profile made "
-              "also targets; of a trajectory also change, convergence, steps, adjacent, ends, "
-              "variants or error.")  # fmt: skip
+              help="heatmap or profile; of the measures of robust also robustness; of several "
+              "models also models or map; of what profile made also targets; of a trajectory also "
+              "change, convergence, steps, adjacent, ends, variants or error.")  # fmt: skip
 @click.option("--measure", "measures", multiple=True, metavar="NAME", help="May be repeated.")
 @click.option("-o", "--output", type=click.Path(path_type=Path),
               help="PNG, PDF or SVG file.  [default: FOLDER/KIND.png]")  # fmt: skip

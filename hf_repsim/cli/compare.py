@@ -261,10 +261,10 @@ def tell_skipped(result: SimilarityResult) -> None:
 
 
 def draw_beside(result: SimilarityResult, folder: Path) -> None:
-    """The figures of its kind, beside the table; none of a plain comparison."""
-    from hf_repsim.cells import is_plain
+    """The figures of its kind, beside the table."""
+    from hf_repsim.cells import has_figures
 
-    if is_plain(result):
+    if not has_figures(result):
         return
     try:
         from hf_repsim.plot import save_figure

@@ -175,10 +175,11 @@ def _report(result: SimilarityResult, output: Path | None, *, options: dict[str,
 
 
 def told(result: SimilarityResult) -> str:
-    """The tables, and what is known of chance; of a trajectory, which has many, its sum."""
+    """The tables, what rules them, and what is known of chance; of a trajectory its sum."""
     from hf_repsim.cells import is_matrix, is_profile, is_trajectory
     from hf_repsim.chance_record import chance_sentences
     from hf_repsim.summary import summarise
+    from hf_repsim.summary.robustness import robustness_sentences
 
     if is_trajectory(result):
         return "\n".join(summarise(result))
@@ -192,4 +193,4 @@ def told(result: SimilarityResult) -> str:
 
         table = partial(matrix_text, result)
     chance = "\n".join(chance_sentences(result.provenance))
-    return "\n\n".join(filter(None, (table(), chance)))
+    return "\n\n".join(filter(None, (table(), *robustness_sentences(result), chance)))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from hf_repsim.cells import has_one_value_a_cell, heading, is_plain, is_profile, is_trajectory
+from hf_repsim.cells import has_figures, has_one_value_a_cell, heading, is_profile, is_trajectory
 from hf_repsim.machine_paths import without_machine_paths, without_paths
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sample_file import SAMPLE, read_sample, save_sample
@@ -211,7 +211,7 @@ def _left_out(what: str, n_bytes: int) -> str:
 
 def _figures(result: SimilarityResult) -> Iterator[tuple[str, Figure]]:
     """The figures of its kind, by the first measure, and of a comparison a heatmap per measure."""
-    if not is_plain(result):
+    if has_figures(result):
         from hf_repsim.trajectory_plot import own_figures
 
         for kind, draw in own_figures(result).items():

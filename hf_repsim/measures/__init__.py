@@ -3,73 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hf_repsim.measures.measure import INVARIANCES, LINEAR, ROTATION, UNITS, Measure
 from hf_repsim.table import printable
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from hf_repsim.pair import PairMoments
-    from hf_repsim.sample_rows import PairRows
-
-ROTATION = frozenset({"translation", "permutation", "rotation", "scaling"})
-LINEAR = ROTATION | {"feature scaling", "linear map"}
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A similarity of two layers: 1 for identical ones, larger when closer.
-
-    Attributes:
-        name: how users ask for it.
-        label: how it is written on an axis.
-        definition: the formula, for centred X and Y of n frames.
-        source: where it is from, and how this differs.
-        compute: pair -> value; raises `Undefined` where the value would mean nothing.
-        null: pair -> expected value for independent x and y.
-        worth: pair -> as how many independent frames its null counts all frames (`effective`); nan
-            where unknown; None where it rests on few frames, of different utterances.
-        invariances: changes of x, or of y, that leave the value alone (`INVARIANCES`).
-        invariances_y: those of y alone.
-        symmetric: exchanging x and y does not matter.
-        range: smallest and largest value.
-        ranks: pair -> dimensions of x and y that entered, None where all did.
-        size: pair -> n_frames and n_utterances that entered, None where all did.
-        equal_widths: refused for layers of different numbers of features.
-        by_utterance: rests on what is summed utterance by utterance, and is undefined without.
-        by_sample: rests on frames that were kept beside the sums, and is undefined without.
-        default: part of a run that names no measure.
-        influence: rows of a pair -> how far a little more weight on each would move the value;
-            None where nobody has the formula.
-        owed: pair -> what the value owes to each utterance of the sample, for measures that are
-            computed from its rows alone; None for others.
-    """
-
-    name: str
-    label: str
-    definition: str
-    source: str
-    compute: Callable[[PairMoments], float]
-    null: Callable[[PairMoments], float]
-    invariances: frozenset[str]
-    invariances_y: frozenset[str] = frozenset()
-    symmetric: bool = True
-    range: tuple[float, float] = (0.0, 1.0)
-    ranks: Callable[[PairMoments], tuple[int | None, int | None]] | None = None
-    size: Callable[[PairMoments], dict[str, int]] | None = None
-    equal_widths: bool = False
-    worth: Callable[[PairMoments], float] | None = None
-    by_utterance: bool = False
-    by_sample: bool = False
-    default: bool = False
-    influence: Callable[[PairRows], Tensor] | None = None
-    owed: Callable[[PairMoments], Tensor] | None = None
-
-
-INVARIANCES = ("translation", "permutation", "rotation", "scaling", "feature scaling", "linear map")
 
 
 class _Late:
@@ -87,8 +25,11 @@ class _Late:
 
 cca, cka, flat, nulls, procrustes = map(_Late, ("cca", "cka", "flat", "nulls", "procrustes"))
 influence, matching, owed, sampled = map(_Late, ("influence", "matching", "owed", "sampled"))
-heldout = _Late("heldout")
+heldout, robust = map(_Late, ("heldout", "robust"))
 effective = _Late("effective", package="hf_repsim")
+
+# what unbiased estimates from the frames that are kept have in common
+_OF_FRAMES = {"null": nulls.zero, "range": (-1.0, 1.0), "by_sample": True}
 
 _ALL = (
     Measure(
@@ -224,7 +165,7 @@ _ALL = (
         compute=matching.neuron_matching,
         null=matching.largest_of_chance,
         worth=effective.by_variance,
-        invariances=frozenset({"translation", "permutation", "scaling", "feature scaling"}),
+        invariances=UNITS,
     ),
     Measure(
         name="rbf_cka",
@@ -234,11 +175,9 @@ _ALL = (
         source="Kornblith et al. 2019; unbiased as Song et al. 2012, and as blocked_cka",
         compute=sampled.rbf_cka,
         owed=owed.rbf_cka,
-        null=nulls.zero,
         invariances=ROTATION,
-        range=(-1.0, 1.0),
         size=sampled.size,
-        by_sample=True,
+        **_OF_FRAMES,
     ),
     Measure(
         name="mutual_knn",
@@ -258,11 +197,49 @@ _ALL = (
         source="Kriegeskorte et al. 2008; cosines about the mean",
         compute=sampled.rsa,
         owed=owed.rsa,
-        null=nulls.zero,
         invariances=ROTATION,
-        range=(-1.0, 1.0),
         size=sampled.paired_size,
-        by_sample=True,
+        **_OF_FRAMES,
+    ),
+    Measure(
+        name="sampled_cka",
+        label="CKA of kept frames",
+        definition="blocked_cka of the frames that are kept",
+        source="as blocked_cka, of fewer frames",
+        compute=robust.sampled_cka,
+        invariances=ROTATION,
+        size=robust.size,
+        **_OF_FRAMES,
+    ),
+    Measure(
+        name="cka_without_top",
+        label="CKA without the first component",
+        definition="sampled_cka after the first principal component of each layer is projected out",
+        source="after Davari et al. 2022, who show how outliers rule CKA",
+        compute=robust.cka_without_top,
+        invariances=ROTATION,
+        size=robust.size,
+        **_OF_FRAMES,
+    ),
+    Measure(
+        name="cka_zscored",
+        label="CKA of z-scored units",
+        definition="sampled_cka of units over their standard deviation, without constant ones",
+        source="after Davari et al. 2022",
+        compute=robust.cka_zscored,
+        invariances=UNITS,
+        size=robust.size,
+        **_OF_FRAMES,
+    ),
+    Measure(
+        name="cka_trimmed",
+        label="CKA without extreme frames",
+        definition="sampled_cka without the 1 % of frames of each layer furthest from its mean",
+        source="after Davari et al. 2022",
+        compute=robust.cka_trimmed,
+        invariances=ROTATION,
+        size=robust.trimmed_size,
+        **_OF_FRAMES,
     ),
     Measure(
         name="heldout_cca",
@@ -279,6 +256,10 @@ _ALL = (
     ),
 )
 MEASURES: dict[str, Measure] = {measure.name: measure for measure in _ALL}
+ROBUST = ("sampled_cka", "cka_without_top", "cka_zscored", "cka_trimmed")  # held against the first
+DEFAULT = tuple(name for name, measure in MEASURES.items() if measure.default)
+# names that stand for several, wherever measures are named
+GROUPS: dict[str, tuple[str, ...]] = {"default": DEFAULT, "robust": ("blocked_cka", *ROBUST)}
 
 
 def measure_label(name: str) -> str:
@@ -286,4 +267,4 @@ def measure_label(name: str) -> str:
     return MEASURES[name].label if name in MEASURES else printable(name)
 
 
-__all__ = ["INVARIANCES", "MEASURES", "Measure", "measure_label"]
+__all__ = ["GROUPS", "INVARIANCES", "MEASURES", "ROBUST", "Measure", "measure_label"]

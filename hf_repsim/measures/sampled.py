@@ -104,30 +104,44 @@ def paired_size(pair: PairMoments) -> dict[str, int]:
 
 
 def rbf_hsic(moments: Moments) -> tuple[Tensor, Tensor]:
-    """HSIC of Gaussian kernels, and mean products of two kernels, each (layers, layers).
-
-    The same U-statistic as `cka.hsic_blocked`, of kernels k(i, j) in the place of products.
-    """
+    """HSIC of Gaussian kernels, and mean products of two kernels, as `blocked_hsic`."""
     scales = bandwidths(rows_of(moments, PAIRED_ROWS))
     rows = rows_of(moments, ROWS)
-    n_layers, n_utterances, owner = len(rows.layers), len(rows.counts), rows.owner
-    pairs, triples = owner.new_zeros(2, n_layers, n_layers, dtype=torch.float64)
-    blocks = owner.new_zeros(n_layers, n_utterances, n_utterances, dtype=torch.float64)
+
+    def kernels(here: slice) -> Tensor:
+        each = zip(rows.layers, scales, strict=True)
+        return torch.stack([gaussian(x, here, scale) for x, scale in each])
+
+    return blocked_hsic(rows.owner, len(rows.layers), kernels)
+
+
+def blocked_hsic(
+    owner: Tensor, n_kernels: int, kernels: Callable[[slice], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """HSIC of kernels, and mean products of two, each (kernels, kernels) float64.
+
+    The same U-statistic as `cka.hsic_blocked`, of kernels k(i, j) in the place of products.
+
+    Args:
+        owner: (n,) int64, which utterance a row is of.
+        n_kernels: how many there are.
+        kernels: some rows -> (kernels, these rows, n) float64: of each kernel their k(i, j).
+    """
+    counts = owner.bincount()
+    n_utterances = len(counts)
+    pairs, triples = owner.new_zeros(2, n_kernels, n_kernels, dtype=torch.float64)
+    blocks = owner.new_zeros(n_kernels, n_utterances, n_utterances, dtype=torch.float64)
     for start in range(0, len(owner), BLOCK):
         here = slice(start, start + BLOCK)
-        kernels = torch.stack(
-            [gaussian(x, here, scale) for x, scale in zip(rows.layers, scales, strict=True)]
-        )
-        kernels *= owner[here, None] != owner
-        by_utterance = kernels.new_zeros(*kernels.shape[:2], n_utterances)
-        by_utterance.index_add_(2, owner, kernels)
+        apart = kernels(here) * (owner[here, None] != owner)
+        by_utterance = apart.new_zeros(*apart.shape[:2], n_utterances).index_add_(2, owner, apart)
         blocks.index_add_(1, owner[here], by_utterance)
-        pairs += _products(kernels)
+        pairs += _products(apart)
         triples += _products(by_utterance.sum(2)) - _products(by_utterance)
     sums = blocks.sum(2)
     totals = sums.sum(1)
     quadruples = torch.outer(totals, totals) - 4 * _products(sums) + 2 * _products(blocks)
-    n, n2, n3, n4 = (sum(count**k for count in rows.counts) for k in range(1, 5))
+    n, n2, n3, n4 = (sum(count**k for count in counts.tolist()) for k in range(1, 5))
     squares = pairs / (n**2 - n2)
     hsic = (
         squares

@@ -110,13 +110,13 @@ def independent_speech() -> Iterator[Finding]:
 
 
 def outlier() -> Iterator[Finding]:
-    """One feature that is a hundred times as large takes CKA over; canonical correlations not."""
+    """One feature a hundred times as large takes CKA over, but nothing that overlooks its scale."""
     x, y = _related()
     large = x.clone()
     large[:, 0] *= 100
     alone, before, after = _values(x[:, :1], y), _values(x, y), _values(large, y)
-    for name in ("linear_cka", "blocked_cka", "cca", "r2_cca"):
-        is_cka = name.endswith("cka")
+    for name in ("linear_cka", "blocked_cka", "cka_zscored", "cca", "r2_cca"):
+        is_cka = name in ("linear_cka", "blocked_cka")
         aim = alone[name] if is_cka else before[name]
         yield Finding.of(
             "one feature 100 times as large",

@@ -13,6 +13,7 @@ from hf_repsim.chance_record import chance_sentences
 from hf_repsim.summary.layers import layer_sentences
 from hf_repsim.summary.models import model_sentences
 from hf_repsim.summary.profiles import profile_sentences
+from hf_repsim.summary.robustness import robustness_sentences
 from hf_repsim.summary.training import training_sentences
 from hf_repsim.summary.words import heard, remarks
 
@@ -21,26 +22,26 @@ if TYPE_CHECKING:
 
 
 def summarise(result: SimilarityResult) -> list[str]:
-    """What the numbers of a result say, in up to eight sentences; fewer where less is known.
+    """What the numbers of a result say, in a few sentences; fewer where less is known.
 
     Of two models: the most and least alike layers beside what chance gives, whether depth lines up,
     where layers of one name part, whether measures agree. Of one: how likeness falls off with
     distance, and where it changes most. Of several: which are most and least alike, and where. Of a
     profile: which layer gives each target best. Of a trajectory: error rates, what training
-    changed, which layer came to rest first and last. Then what is beyond chance, how repeatable
-    values are, and what was refused.
+    changed, which layer came to rest first and last. Of layers, where the measures of `robust` are
+    there, what rules their values. Then what is beyond chance, how repeatable values are, and what
+    was refused.
 
     Text from the result (names, notes) has no control characters; markup in it is not escaped.
     """
-    chance = chance_sentences(result.provenance)
     if not has_one_value_a_cell(result):
         said = [heard(result), remarks(result)]
     elif is_trajectory(result):
         said = [*training_sentences(result), remarks(result)]
-    elif is_matrix(result):
-        said = [heard(result), *model_sentences(result), *chance, remarks(result)]
     elif is_profile(result):
         said = [heard(result), *profile_sentences(result), remarks(result)]
     else:
-        said = [heard(result), *layer_sentences(result), *chance, remarks(result)]
+        about = model_sentences if is_matrix(result) else layer_sentences
+        sure = [*robustness_sentences(result), *chance_sentences(result.provenance)]
+        said = [heard(result), *about(result), *sure, remarks(result)]
     return [sentence for sentence in said if sentence]
