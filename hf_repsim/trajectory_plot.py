@@ -18,6 +18,7 @@ from hf_repsim.plot import FIGURES
 from hf_repsim.profile_plot import PROFILE_FIGURES
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sheet import Sheet
+from hf_repsim.drift_plot import drift
 from hf_repsim.trajectory_layers import adjacent, ends, steps, variants
 from hf_repsim.trajectory_panels import Cast, OverSeeds
 from hf_repsim.trajectory_runs import TrainedRun, encoder_label, runs_of
@@ -164,6 +165,7 @@ def error(result: SimilarityResult, measure: str | None = None) -> Figure:
 
 TRAJECTORY_FIGURES: dict[str, Callable[[SimilarityResult, str | None], Figure]] = {
     "change": change,
+    "drift": drift,
     "convergence": convergence,
     "steps": steps,
     "adjacent": adjacent,

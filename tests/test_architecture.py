@@ -26,19 +26,19 @@ STANDS = {
         sample_rows schema spectrum table text_clock
     """,
     1: """
-        ahead audio circumstances columns course ctc frames input_frames labels lineup location
-        machine_paths markdown memory models probe reading reproduce run sample_file savepoint
-        source states storage stream tensor_file tiles
+        ahead as_found audio circumstances columns course ctc frames input_frames labels lineup
+        location machine_paths markdown memory models probe reading reproduce run sample_file
+        savepoint source states storage stream tensor_file tiles
     """,
     2: """
         alarm cells claims comparison contrast convergence differences earlier hearing
         identification indicators jobs listening merging model_matrix plan profile_table profiling
         reduction rescoring run_statistics session several spreading summary training trajectory
-        trajectory_runs verdict_table
+        trajectory_runs verdict_table watching
     """,
     3: """
-        app demo evaluation experiment hub matrix_plot plot profile_plot release report selftest
-        sheet space trajectory_layers trajectory_panels trajectory_plot viewer
+        app callback demo drift_plot evaluation experiment hub matrix_plot plot profile_plot release
+        report selftest sheet space trajectory_layers trajectory_panels trajectory_plot viewer
     """,
     4: "__main__ cli terminal",
 }

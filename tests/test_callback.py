@@ -1,0 +1,259 @@
+"""The callback: training is as it would be without, and the curves are those of comparisons."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from runs import rows_of, same_rows
+from tiny_models import build_extractor, build_model, save_model
+from tuning import (
+    VARIANT,
+    Ear,
+    Spoil,
+    StopAt,
+    listening,
+    speech,
+    state_of,
+    trained,
+    trainer,
+)
+
+from hf_repsim import Probe, RepresentationSimilarityCallback, compare
+from hf_repsim.result import SimilarityResult
+
+LAYERS = ["encoder.0", "encoder.1", "encoder.2", "encoder.3", "final"]
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    """A training that was listened to, what a logger heard of it, and its folder."""
+    folder, callback, ear = tmp_path_factory.mktemp("tuned"), listening(), Ear()
+    made = trainer(folder, callback, ear)
+    made.model.save_pretrained(folder / "begun")
+    build_extractor(VARIANT).save_pretrained(folder / "begun")
+    made.train()
+    return made, callback.result, ear, folder
+
+
+def diagonal(result, step, measure="blocked_cka"):
+    rows = rows_of(result, step=step, measure=measure)
+    assert [row["layer_x"] for row in rows] == [row["layer_y"] for row in rows] == LAYERS
+    return [row["value"] for row in rows]
+
+
+def compared(x, y):
+    matrix = compare(x, y, probe=speech(), measures=["blocked_cka"]).matrix("blocked_cka")
+    return np.diagonal(matrix)
+
+
+def test_weights_and_random_numbers_are_those_of_a_training_without(tmp_path, tuned):
+    model = tuned[0].model
+    plain = trained(tmp_path)
+    assert all(map(torch.equal, state_of(plain.model), state_of(model)))
+    again = trained(tmp_path / "again", listening(every=1, against="previous"))
+    assert all(map(torch.equal, state_of(plain.model), state_of(again.model)))
+    losses = [[at["loss"] for at in t.state.log_history if "loss" in at] for t in (plain, again)]
+    assert losses[0] == losses[1]
+
+
+def test_gradient_checkpointing_and_half_precision_change_nothing_of_that(tmp_path):
+    found = []
+    for name, callbacks in (("without", ()), ("with", [listening()])):
+        made = trainer(tmp_path / name, *callbacks, bf16=True)
+        made.model.gradient_checkpointing_enable()
+        made.train()
+        found.append(state_of(made.model))
+    assert all(map(torch.equal, *found))
+
+
+def test_a_model_is_left_in_the_mode_and_with_the_hooks_that_it_had(tmp_path):
+    made = trainer(tmp_path, callback := listening())
+    frozen = made.model.wav2vec2.feature_extractor.eval()
+    made.model.train()
+    frozen.eval()
+    before = [part.training for part in made.model.modules()]
+    given = {"model": made.model, "processing_class": made.processing_class}
+    drawn = torch.get_rng_state()
+    callback.on_train_begin(made.args, made.state, made.control, **given)
+    assert [part.training for part in made.model.modules()] == before
+    assert torch.equal(torch.get_rng_state(), drawn)
+    parts = made.model.modules()
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in parts)
+    assert all(p.grad is None for p in made.model.parameters())
+
+
+def test_each_layer_meets_itself_before_training_as_in_a_comparison(tuned):
+    _, result, _, folder = tuned
+    for column, step in (("checkpoint-2", 2), ("checkpoint-4", 4)):
+        save_extractor(folder / column)
+        expected = compared(folder / column, folder / "begun")
+        np.testing.assert_allclose(diagonal(result, step), expected, atol=1e-5)
+    assert diagonal(result, 0) == pytest.approx([1.0] * 5, abs=1e-6)
+    assert max(diagonal(result, 4)) < 0.999
+
+
+def save_extractor(folder):
+    build_extractor(VARIANT).save_pretrained(folder)
+
+
+def test_each_layer_meets_itself_as_it_was_last_time(tmp_path):
+    callback = listening(against="previous")
+    trained(tmp_path, callback)
+    for step in (2, 4):
+        save_extractor(tmp_path / f"checkpoint-{step}")
+    expected = compared(tmp_path / "checkpoint-4", tmp_path / "checkpoint-2")
+    np.testing.assert_allclose(diagonal(callback.result, 4), expected, atol=1e-5)
+    assert set(callback.result.columns["step"]) == {2, 4}
+    assert set(callback.result.columns["against"]) == {"previous"}
+
+
+def test_each_layer_meets_that_of_another_model_where_both_hear_something(tmp_path):
+    other = save_model(tmp_path / "other", "hubert-stable", seed=1)
+    callback = listening(against=other, measures=["blocked_cka", "rbf_cka"])
+    made = trainer(tmp_path / "run", callback)
+    made.model.save_pretrained(tmp_path / "begun")
+    save_extractor(tmp_path / "begun")
+    made.train()
+    expected = compared(tmp_path / "begun", other)
+    np.testing.assert_allclose(diagonal(callback.result, 0), expected, atol=1e-5)
+    assert all(math.isfinite(value) for value in diagonal(callback.result, 4, "rbf_cka"))
+    assert callback.result.model_names() == ["run", "other"]
+
+
+def test_a_layer_that_collapses_has_one_direction(tuned):
+    result = tuned[1]
+    found = rows_of(result, step=0)
+    assert all(1 < row["participation_ratio"] < 16 and 0 < row["first_share"] < 1 for row in found)
+
+
+def test_loggers_get_a_number_per_layer_at_each_hearing(tuned):
+    made, result, ear, _ = tuned
+    told = {step: logs for step, logs in ear.told if "repsim/blocked_cka/encoder.3" in logs}
+    assert list(told) == [0, 2, 4]
+    assert told[4]["repsim/blocked_cka/encoder.3"] == diagonal(result, 4)[3]
+    assert {name.split("/")[1] for name in told[2] if "/" in name} == {
+        *("blocked_cka", "participation_ratio", "first_share"),
+    }
+    kept = [at["step"] for at in made.state.log_history if "repsim/blocked_cka/final" in at]
+    assert kept == [0, 2, 4]
+
+
+def test_the_folder_holds_a_trajectory_with_error_rates_and_cost(tuned):
+    _, result, _, folder = tuned
+    saved = SimilarityResult.load(folder / "repsim")
+    same_rows(saved, result)
+    assert [row["wer"] for row in rows_of(saved, layer_x="final")][1:] == [0.5, 0.5]
+    cost = saved.provenance["listening"]
+    assert cost["times"] == 3 and 0 < cost["share"] < 1
+    assert cost["seconds"] < cost["training_seconds"]
+    assert cost["bytes"] == 4 * 5 * 16 * saved.columns["n_frames"][0]
+    saved.plot("drift")
+
+
+def test_a_resumed_run_goes_on_with_what_its_layers_said_at_first(tmp_path, tuned):
+    trained(tmp_path, listening(), StopAt(2))
+    callback = listening()
+    trained(tmp_path, callback, resume=True)
+    for name in ("step", "layer_x", "value", "participation_ratio", "wer", "epoch"):
+        np.testing.assert_array_equal(callback.result.columns[name], tuned[1].columns[name])
+    assert callback.result.provenance["listening"]["times"] == 3
+
+
+def test_after_so_many_updates_and_after_the_last(tmp_path):
+    callback = listening(every=3)
+    trained(tmp_path, callback, eval_strategy="no")
+    assert set(callback.result.columns["step"]) == {0, 3, 4}
+
+
+def test_an_error_ends_the_listening_and_not_the_training(tmp_path):
+    callback = listening(every=1)
+    with pytest.warns(UserWarning, match="not listened to any more, from step 3 on: .*NaN or Inf"):
+        made = trained(tmp_path, callback, Spoil())
+    assert made.state.global_step == 4
+    assert set(callback.result.columns["step"]) == {0, 1, 2}
+    saved = SimilarityResult.load(tmp_path / "repsim").provenance["listening"]
+    assert saved["times"] == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "changes", "message"),
+    [
+        ({"layers": ["decoder.*"]}, {}, "has no layer 'decoder"),
+        ({}, {"eval_strategy": "no"}, "this Trainer makes none: set eval_strategy"),
+        ({"against": "nowhere/nothing"}, {}, "nowhere/nothing"),
+    ],
+)
+def test_what_cannot_be_is_said_before_the_first_update(asked, changes, message, tmp_path):
+    made = trainer(tmp_path, listening(**asked), **changes)
+    before = [weights.clone() for weights in state_of(made.model)]
+    with pytest.raises((ValueError, OSError), match=message):
+        made.train()
+    assert all(map(torch.equal, before, state_of(made.model)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"every": 0}, "'eval' or a number of updates above 0, not 0"),
+        ({"measures": ["likeness"]}, "unknown measure 'likeness'"),
+        ({"probe": "no/such:probe"}, "no/such"),
+    ],
+)
+def test_what_makes_no_sense_is_said_at_once(asked, message):
+    with pytest.raises((ValueError, OSError), match=message):
+        RepresentationSimilarityCallback(**({"probe": speech()} | asked))
+
+
+def test_weights_that_lie_with_several_processes_are_refused(tmp_path, monkeypatch):
+    from accelerate.state import AcceleratorState
+    from accelerate.utils import DistributedType
+
+    made = trainer(tmp_path, callback := listening())
+    monkeypatch.setitem(AcceleratorState._shared_state, "distributed_type", DistributedType.FSDP)
+    with pytest.raises(ValueError, match="lie with several processes .FSDP., and layers are"):
+        callback.on_train_begin(made.args, made.state, made.control, model=made.model)
+
+
+def test_a_probe_of_which_nothing_can_be_said_is_refused(tmp_path):
+    callback = RepresentationSimilarityCallback(Probe.embedded(max_utterances=3))
+    with pytest.raises(ValueError, match="nothing can be said of this probe: .*utterances"):
+        trained(tmp_path, callback)
+
+
+def test_a_reference_of_other_layers_is_refused(tmp_path):
+    other = save_model(tmp_path / "other", "lstm-ctc")
+    with pytest.raises(ValueError, match="shares no name of a layer with the model"):
+        trained(tmp_path / "run", listening(against=other, layers=["final"]))
+
+
+def test_a_run_that_goes_on_without_what_it_began_with_is_refused(tmp_path):
+    trained(tmp_path, listening(), StopAt(2))
+    with pytest.raises(ValueError, match="does not hold what the layers said when it began"):
+        trained(tmp_path, listening(folder=tmp_path / "elsewhere"), resume=True)
+    with pytest.raises(ValueError, match="is of a run that was followed otherwise: measures was"):
+        trained(tmp_path, listening(measures=["svcca"]), resume=True)
+    kept = tmp_path / "repsim" / "parts" / "initial" / "sample.safetensors"
+    kept.write_bytes(kept.read_bytes()[:100])
+    with pytest.raises(ValueError, match="when training began is lost"):
+        trained(tmp_path, listening(), resume=True)
+
+
+def test_frames_are_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr("hf_repsim.watching.listener.MOST_BYTES", 4 * 80 * 5 * 20)
+    callback = listening()
+    trained(tmp_path, callback)
+    assert set(callback.result.columns["n_frames"]) == {100}
+    assert callback.result.provenance["frames_per_utterance"] == 20
+    monkeypatch.setattr("hf_repsim.watching.listener.MOST_BYTES", 4 * 80 * 5 * 15)
+    with pytest.raises(ValueError, match="bytes that are kept while a model is trained: choose a"):
+        trained(tmp_path / "more", listening())
+
+
+def test_a_model_of_ours_is_followed_too(tmp_path):
+    callback = listening(layers=["conv.*", "logits"])
+    model, extractor = build_model("cnn-ctc").train(), build_extractor("cnn-ctc")
+    trained(tmp_path, callback, model=model, extractor=extractor)
+    assert set(callback.result.columns["layer_x"]) == {"conv.0", "conv.1", "conv.2", "logits"}
