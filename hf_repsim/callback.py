@@ -12,8 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
 from accelerate.utils import DistributedType, broadcast_object_list
 from torch import nn
+from torch.distributed.tensor import DTensor
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_callback import CallbackHandler
@@ -101,7 +103,7 @@ class RepresentationSimilarityCallback(TrainerCallback):
         Raises:
             ValueError: the model is none that is listened to, or what was asked for is not there.
         """
-        self._refuse_what_cannot_be(args)
+        self._refuse_what_cannot_be(args, model)
         self._watch, self._is_over = None, False
         self._began, self._seconds = time.monotonic(), 0.0
         error: Exception | None = None
@@ -145,11 +147,9 @@ class RepresentationSimilarityCallback(TrainerCallback):
             self._save()
         self._watch, self._last = None, self._watch
 
-    def _refuse_what_cannot_be(self, args: Any) -> None:
-        from accelerate.state import AcceleratorState
-
-        kind = AcceleratorState().distributed_type
-        if kind in _SHARDED:
+    def _refuse_what_cannot_be(self, args: Any, model: nn.Module) -> None:
+        kind = PartialState().distributed_type
+        if kind in _SHARDED or any(isinstance(part, DTensor) for part in model.parameters()):
             raise ValueError(
                 f"the weights of one model lie with several processes ({kind.value}), and layers "
                 "are listened to where all of them are together: train in DDP, or on one device, "

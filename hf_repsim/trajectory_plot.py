@@ -12,13 +12,13 @@ from hf_repsim import trajectory_panels as panels
 from hf_repsim.cells import is_matrix, is_profile, is_trajectory
 from hf_repsim.claims import Verdict
 from hf_repsim.convergence import CONVERGED, run_convergence
+from hf_repsim.drift_plot import drift
 from hf_repsim.indicators import RATES, indicators
 from hf_repsim.matrix_plot import MATRIX_FIGURES
 from hf_repsim.plot import FIGURES
 from hf_repsim.profile_plot import PROFILE_FIGURES
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sheet import Sheet
-from hf_repsim.drift_plot import drift
 from hf_repsim.trajectory_layers import adjacent, ends, steps, variants
 from hf_repsim.trajectory_panels import Cast, OverSeeds
 from hf_repsim.trajectory_runs import TrainedRun, encoder_label, runs_of

@@ -170,7 +170,7 @@ def test_after_so_many_updates_and_after_the_last(tmp_path):
 
 def test_an_error_ends_the_listening_and_not_the_training(tmp_path):
     callback = listening(every=1)
-    with pytest.warns(UserWarning, match="not listened to any more, from step 3 on: .*NaN or Inf"):
+    with pytest.warns(UserWarning, match=r"not listened to any more, from step 3 on: .*NaN or Inf"):
         made = trained(tmp_path, callback, Spoil())
     assert made.state.global_step == 4
     assert set(callback.result.columns["step"]) == {0, 1, 2}
@@ -208,18 +208,18 @@ def test_what_makes_no_sense_is_said_at_once(asked, message):
 
 
 def test_weights_that_lie_with_several_processes_are_refused(tmp_path, monkeypatch):
-    from accelerate.state import AcceleratorState
+    from accelerate import PartialState
     from accelerate.utils import DistributedType
 
     made = trainer(tmp_path, callback := listening())
-    monkeypatch.setitem(AcceleratorState._shared_state, "distributed_type", DistributedType.FSDP)
-    with pytest.raises(ValueError, match="lie with several processes .FSDP., and layers are"):
+    monkeypatch.setitem(PartialState._shared_state, "distributed_type", DistributedType.FSDP)
+    with pytest.raises(ValueError, match=r"lie with several processes \(FSDP\), and layers are"):
         callback.on_train_begin(made.args, made.state, made.control, model=made.model)
 
 
 def test_a_probe_of_which_nothing_can_be_said_is_refused(tmp_path):
     callback = RepresentationSimilarityCallback(Probe.embedded(max_utterances=3))
-    with pytest.raises(ValueError, match="nothing can be said of this probe: .*utterances"):
+    with pytest.raises(ValueError, match=r"nothing can be said of this probe: .*utterances"):
         trained(tmp_path, callback)
 
 
