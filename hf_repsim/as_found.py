@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from hf_repsim.rounding import product_rounding
+
 
 @contextmanager
 def as_found(model: nn.Module) -> Iterator[None]:
@@ -23,9 +25,11 @@ def as_found(model: nn.Module) -> Iterator[None]:
     modes = [(part, part.training) for part in model.modules()]
     drawn, drawn_by_numpy = random.getstate(), np.random.get_state()
     kind = next(model.parameters()).device.type
-    n_devices = 0 if kind == "cpu" else torch.get_device_module(kind).device_count()
-    own = {} if kind == "cpu" else {"device_type": kind}
-    with torch.random.fork_rng(devices=range(n_devices), **own), _whole_products():
+    # Apple's GPUs have one state, which `fork_rng` does not know; nothing is drawn on them here
+    of_host = kind in ("cpu", "mps")
+    n_devices = 0 if of_host else torch.get_device_module(kind).device_count()
+    own = {} if of_host else {"device_type": kind}
+    with torch.random.fork_rng(devices=range(n_devices), **own), product_rounding(tf32=False):
         try:
             for part, _ in modes:
                 part.training = False
@@ -35,17 +39,3 @@ def as_found(model: nn.Module) -> Iterator[None]:
                 part.training = mode
             random.setstate(drawn)
             np.random.set_state(drawn_by_numpy)
-
-
-@contextmanager
-def _whole_products() -> Iterator[None]:
-    matmul = torch.backends.cuda.matmul
-    name, whole = "allow_tf32", False
-    if hasattr(matmul, "fp32_precision"):  # torch 2.9, which refuses the old name after the new one
-        name, whole = "fp32_precision", "ieee"
-    before = getattr(matmul, name)
-    setattr(matmul, name, whole)
-    try:
-        yield
-    finally:
-        setattr(matmul, name, before)

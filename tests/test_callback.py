@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import random
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from clips import exact, noise, parquet
+from ranks import Ranks
 from runs import rows_of, same_rows
 from tiny_models import build_extractor, build_model, save_model
 from tuning import (
@@ -14,12 +18,14 @@ from tuning import (
     Ear,
     Spoil,
     StopAt,
+    begun,
     listening,
     speech,
     state_of,
     trained,
     trainer,
 )
+from tuning_ranks import train
 
 from hf_repsim import Probe, RepresentationSimilarityCallback, compare
 from hf_repsim.result import SimilarityResult
@@ -38,6 +44,13 @@ def tuned(tmp_path_factory):
     return made, callback.result, ear, folder
 
 
+@pytest.fixture(scope="module")
+def previous(tmp_path_factory):
+    """The same training, each layer against itself as it was last time."""
+    folder, callback = tmp_path_factory.mktemp("previous"), listening(against="previous")
+    return trained(folder, callback), callback.result, folder
+
+
 def diagonal(result, step, measure="blocked_cka"):
     rows = rows_of(result, step=step, measure=measure)
     assert [row["layer_x"] for row in rows] == [row["layer_y"] for row in rows] == LAYERS
@@ -49,40 +62,43 @@ def compared(x, y):
     return np.diagonal(matrix)
 
 
-def test_weights_and_random_numbers_are_those_of_a_training_without(tmp_path, tuned):
-    model = tuned[0].model
+def test_weights_and_losses_are_those_of_a_training_without(tmp_path, tuned, previous):
     plain = trained(tmp_path)
-    assert all(map(torch.equal, state_of(plain.model), state_of(model)))
-    again = trained(tmp_path / "again", listening(every=1, against="previous"))
-    assert all(map(torch.equal, state_of(plain.model), state_of(again.model)))
-    losses = [[at["loss"] for at in t.state.log_history if "loss" in at] for t in (plain, again)]
-    assert losses[0] == losses[1]
+    for made in (tuned[0], previous[0]):
+        assert all(map(torch.equal, state_of(plain.model), state_of(made.model)))
+        losses = [[e["loss"] for e in t.state.log_history if "loss" in e] for t in (plain, made)]
+        assert losses[0] == losses[1]
 
 
 def test_gradient_checkpointing_and_half_precision_change_nothing_of_that(tmp_path):
     found = []
     for name, callbacks in (("without", ()), ("with", [listening()])):
-        made = trainer(tmp_path / name, *callbacks, bf16=True)
+        made = trainer(tmp_path / name, *callbacks, bf16=True, max_steps=2)
         made.model.gradient_checkpointing_enable()
         made.train()
         found.append(state_of(made.model))
     assert all(map(torch.equal, *found))
 
 
-def test_a_model_is_left_in_the_mode_and_with_the_hooks_that_it_had(tmp_path):
+def test_a_model_and_random_numbers_are_left_as_they_were(tmp_path):
     made = trainer(tmp_path, callback := listening())
-    frozen = made.model.wav2vec2.feature_extractor.eval()
     made.model.train()
-    frozen.eval()
-    before = [part.training for part in made.model.modules()]
-    given = {"model": made.model, "processing_class": made.processing_class}
-    drawn = torch.get_rng_state()
-    callback.on_train_begin(made.args, made.state, made.control, **given)
-    assert [part.training for part in made.model.modules()] == before
-    assert torch.equal(torch.get_rng_state(), drawn)
-    parts = made.model.modules()
+    made.model.wav2vec2.feature_extractor.eval()  # as one does who freezes it
+    torch.backends.fp32_precision, before = "tf32", torch.backends.fp32_precision
+    found = _found(made.model)
+    begun(made, callback)
+    assert _found(made.model) == found
+    torch.backends.fp32_precision = before
+    parts = list(made.model.modules())
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in parts)
-    assert all(p.grad is None for p in made.model.parameters())
+    assert all(p.grad is None and p.requires_grad for p in made.model.parameters())
+
+
+def _found(model):
+    modes = [part.training for part in model.modules()]
+    drawn = torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
+    precision = torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.allow_tf32
+    return modes, drawn, precision, model.config.to_dict()
 
 
 def test_each_layer_meets_itself_before_training_as_in_a_comparison(tuned):
@@ -99,34 +115,37 @@ def save_extractor(folder):
     build_extractor(VARIANT).save_pretrained(folder)
 
 
-def test_each_layer_meets_itself_as_it_was_last_time(tmp_path):
-    callback = listening(against="previous")
-    trained(tmp_path, callback)
+def test_each_layer_meets_itself_as_it_was_last_time(previous):
+    _, result, folder = previous
     for step in (2, 4):
-        save_extractor(tmp_path / f"checkpoint-{step}")
-    expected = compared(tmp_path / "checkpoint-4", tmp_path / "checkpoint-2")
-    np.testing.assert_allclose(diagonal(callback.result, 4), expected, atol=1e-5)
-    assert set(callback.result.columns["step"]) == {2, 4}
-    assert set(callback.result.columns["against"]) == {"previous"}
+        save_extractor(folder / f"checkpoint-{step}")
+    expected = compared(folder / "checkpoint-4", folder / "checkpoint-2")
+    np.testing.assert_allclose(diagonal(result, 4), expected, atol=1e-5)
+    assert set(result.columns["step"]) == {2, 4}
+    assert set(result.columns["against"]) == {"previous"}
 
 
-def test_each_layer_meets_that_of_another_model_where_both_hear_something(tmp_path):
+def test_each_layer_meets_that_of_another_model_where_both_hear_something(tmp_path, tuned):
     other = save_model(tmp_path / "other", "hubert-stable", seed=1)
     callback = listening(against=other, measures=["blocked_cka", "rbf_cka"])
-    made = trainer(tmp_path / "run", callback)
-    made.model.save_pretrained(tmp_path / "begun")
-    save_extractor(tmp_path / "begun")
-    made.train()
-    expected = compared(tmp_path / "begun", other)
+    begun(trainer(tmp_path / "run"), callback)
+    expected = compared(tuned[3] / "begun", other)
     np.testing.assert_allclose(diagonal(callback.result, 0), expected, atol=1e-5)
-    assert all(math.isfinite(value) for value in diagonal(callback.result, 4, "rbf_cka"))
+    assert all(math.isfinite(value) for value in diagonal(callback.result, 0, "rbf_cka"))
     assert callback.result.model_names() == ["run", "other"]
 
 
-def test_a_layer_that_collapses_has_one_direction(tuned):
-    result = tuned[1]
-    found = rows_of(result, step=0)
-    assert all(1 < row["participation_ratio"] < 16 and 0 < row["first_share"] < 1 for row in found)
+def test_a_layer_that_collapses_has_one_direction(tmp_path):
+    made = trainer(tmp_path, callback := listening())
+    block = made.model.wav2vec2.encoder.layers[2]
+    with torch.no_grad():  # all frames on one line, through what is added to the last block's input
+        block.feed_forward.output_dense.weight[:] *= 1e6 * torch.eye(1, 32)
+        block.feed_forward.output_dense.bias[:] = 0
+    begun(made, callback)
+    found = {row["layer_x"]: row for row in callback.result.rows()}
+    assert found["encoder.2"]["participation_ratio"] > 1.5
+    assert found["encoder.3"]["participation_ratio"] == pytest.approx(1, abs=1e-3)
+    assert found["encoder.3"]["first_share"] == pytest.approx(1, abs=1e-3)
 
 
 def test_loggers_get_a_number_per_layer_at_each_hearing(tuned):
@@ -192,6 +211,7 @@ def test_what_cannot_be_is_said_before_the_first_update(asked, changes, message,
     with pytest.raises((ValueError, OSError), match=message):
         made.train()
     assert all(map(torch.equal, before, state_of(made.model)))
+    assert not (tmp_path / "repsim").exists()
 
 
 @pytest.mark.parametrize(
@@ -220,40 +240,56 @@ def test_weights_that_lie_with_several_processes_are_refused(tmp_path, monkeypat
 def test_a_probe_of_which_nothing_can_be_said_is_refused(tmp_path):
     callback = RepresentationSimilarityCallback(Probe.embedded(max_utterances=3))
     with pytest.raises(ValueError, match=r"nothing can be said of this probe: .*utterances"):
-        trained(tmp_path, callback)
+        begun(trainer(tmp_path), callback)
+
+
+def test_a_probe_too_short_for_the_model_is_refused(tmp_path):
+    probe = Probe(parquet(tmp_path, {"audio": [{"bytes": exact(noise(200)), "path": "a.wav"}]}))
+    with pytest.raises(ValueError, match="no utterance of the probe is long enough: "):
+        begun(trainer(tmp_path / "run"), RepresentationSimilarityCallback(probe))
 
 
 def test_a_reference_of_other_layers_is_refused(tmp_path):
     other = save_model(tmp_path / "other", "lstm-ctc")
     with pytest.raises(ValueError, match="shares no name of a layer with the model"):
-        trained(tmp_path / "run", listening(against=other, layers=["final"]))
+        begun(trainer(tmp_path), listening(against=other, layers=["final"]))
 
 
-def test_a_run_that_goes_on_without_what_it_began_with_is_refused(tmp_path):
-    trained(tmp_path, listening(), StopAt(2))
+def test_a_run_that_goes_on_without_what_it_began_with_is_refused(tmp_path, tuned):
+    shutil.copytree(tuned[3] / "repsim", folder := tmp_path / "repsim")
     with pytest.raises(ValueError, match="does not hold what the layers said when it began"):
-        trained(tmp_path, listening(folder=tmp_path / "elsewhere"), resume=True)
+        begun(trainer(tmp_path), listening(folder=tmp_path / "elsewhere"), step=2)
     with pytest.raises(ValueError, match="is of a run that was followed otherwise: measures was"):
-        trained(tmp_path, listening(measures=["svcca"]), resume=True)
-    kept = tmp_path / "repsim" / "parts" / "initial" / "sample.safetensors"
+        begun(trainer(tmp_path), listening(measures=["svcca"]), step=2)
+    kept = folder / "parts" / "initial" / "sample.safetensors"
     kept.write_bytes(kept.read_bytes()[:100])
     with pytest.raises(ValueError, match="when training began is lost"):
-        trained(tmp_path, listening(), resume=True)
+        begun(trainer(tmp_path), listening(), step=2)
 
 
 def test_frames_are_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr("hf_repsim.watching.listener.MOST_BYTES", 4 * 80 * 5 * 20)
-    callback = listening()
-    trained(tmp_path, callback)
+    begun(trainer(tmp_path), callback := listening())
     assert set(callback.result.columns["n_frames"]) == {100}
     assert callback.result.provenance["frames_per_utterance"] == 20
     monkeypatch.setattr("hf_repsim.watching.listener.MOST_BYTES", 4 * 80 * 5 * 15)
     with pytest.raises(ValueError, match="bytes that are kept while a model is trained: choose a"):
-        trained(tmp_path / "more", listening())
+        begun(trainer(tmp_path / "more"), listening())
 
 
 def test_a_model_of_ours_is_followed_too(tmp_path):
-    callback = listening(layers=["conv.*", "logits"])
     model, extractor = build_model("cnn-ctc").train(), build_extractor("cnn-ctc")
-    trained(tmp_path, callback, model=model, extractor=extractor)
+    made = trainer(tmp_path, model=model, extractor=extractor)
+    begun(made, callback := listening(layers=["conv.*", "logits"]))
     assert set(callback.result.columns["layer_x"]) == {"conv.0", "conv.1", "conv.2", "logits"}
+
+
+@pytest.mark.slow
+def test_of_several_processes_one_listens_and_all_train_alike(tmp_path):
+    said = [Ranks(2, tmp_path, train, tmp_path / str(i), asked).finish() for i, asked in
+            enumerate((None, {}))]  # fmt: skip
+    assert [rank[0] for rank in said[1]] == [True, False]
+    assert said[0] == [rank[1:] for rank in said[1]]
+    ranks = Ranks(2, tmp_path, train, tmp_path / "wrong", {"layers": ["none"]}).wait()
+    assert [ranks[i][0] for i in range(2)] == ["ValueError", "RuntimeError"]
+    assert ranks[1][1].startswith("process 0 cannot follow the layers: ")

@@ -100,5 +100,12 @@ def trained(folder: Path, *callbacks, resume: bool = False, **changes) -> Traine
     return made
 
 
+def begun(made: Trainer, callback: RepresentationSimilarityCallback, step: int = 0) -> None:
+    """What comes before the first update of a training that begins, or goes on at a step."""
+    made.state.global_step = step
+    given = {"model": made.model, "processing_class": made.processing_class}
+    callback.on_train_begin(made.args, made.state, made.control, **given)
+
+
 def state_of(model) -> list[torch.Tensor]:
     return list(model.state_dict().values())
