@@ -255,6 +255,14 @@ def test_a_reference_of_other_layers_is_refused(tmp_path):
         begun(trainer(tmp_path), listening(against=other, layers=["final"]))
 
 
+def test_audio_that_another_clock_has_no_whole_frame_of_is_refused(tmp_path):
+    clips = [{"bytes": exact(noise(1000, i)), "path": f"{i}.wav"} for i in range(2)]
+    probe = Probe(parquet(tmp_path, {"audio": clips}))
+    other = save_model(tmp_path / "other", "speech2text")
+    with pytest.raises(ValueError, match="has a frame that all layers cover"):
+        begun(trainer(tmp_path / "run"), RepresentationSimilarityCallback(probe, against=other))
+
+
 def test_a_run_that_goes_on_without_what_it_began_with_is_refused(tmp_path, tuned):
     shutil.copytree(tuned[3] / "repsim", folder := tmp_path / "repsim")
     with pytest.raises(ValueError, match="does not hold what the layers said when it began"):
