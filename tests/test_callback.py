@@ -104,21 +104,14 @@ def _found(model):
 def test_each_layer_meets_itself_before_training_as_in_a_comparison(tuned):
     _, result, _, folder = tuned
     for column, step in (("checkpoint-2", 2), ("checkpoint-4", 4)):
-        save_extractor(folder / column)
         expected = compared(folder / column, folder / "begun")
         np.testing.assert_allclose(diagonal(result, step), expected, atol=1e-5)
     assert diagonal(result, 0) == pytest.approx([1.0] * 5, abs=1e-6)
     assert max(diagonal(result, 4)) < 0.999
 
 
-def save_extractor(folder):
-    build_extractor(VARIANT).save_pretrained(folder)
-
-
 def test_each_layer_meets_itself_as_it_was_last_time(previous):
     _, result, folder = previous
-    for step in (2, 4):
-        save_extractor(folder / f"checkpoint-{step}")
     expected = compared(folder / "checkpoint-4", folder / "checkpoint-2")
     np.testing.assert_allclose(diagonal(result, 4), expected, atol=1e-5)
     assert set(result.columns["step"]) == {2, 4}
