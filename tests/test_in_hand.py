@@ -32,6 +32,13 @@ def test_what_compilation_puts_around_a_model_is_taken_off():
     assert unwrapped(torch.compile(model)) is model
 
 
+def test_a_model_of_ours_is_followed_too(tmp_path):
+    model, extractor = build_model("cnn-ctc").train(), build_extractor("cnn-ctc")
+    made = trainer(tmp_path, model=model, extractor=extractor)
+    begun(made, callback := listening(layers=["conv.*", "logits"]))
+    assert set(callback.result.columns["layer_x"]) == {"conv.0", "conv.1", "conv.2", "logits"}
+
+
 @pytest.mark.parametrize(
     ("model", "processor", "message"),
     [

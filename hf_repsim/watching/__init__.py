@@ -19,7 +19,7 @@ from hf_repsim.result import COLUMNS, SimilarityResult
 from hf_repsim.sample import FrameSample
 from hf_repsim.sample_file import SAMPLE, read_sample, save_sample
 from hf_repsim.states import SpeechModel, load_model
-from hf_repsim.storage import PARTS, load_result
+from hf_repsim.storage import PARTS, check_writable, load_result
 from hf_repsim.trajectory_runs import RUN_COLUMNS
 from hf_repsim.watching.listener import (
     FEW_UTTERANCES,
@@ -80,6 +80,7 @@ class Watch:
                 followed otherwise, or lacks what this one began with.
             OSError: the reference is not there, or nothing can be written.
         """
+        check_writable(folder, exist_ok=True)
         own = Listener(model, asked.probe, asked.layers)
         watch = cls(asked, run, folder, own, own.grid)
         is_model = asked.reference not in (INITIAL, PREVIOUS)
