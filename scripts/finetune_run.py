@@ -23,6 +23,8 @@ from transformers import (
     Trainer,
     set_seed,
 )
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_callback import TrainerState
 from transformers.trainer_utils import get_last_checkpoint
 
 from hf_repsim import Probe, RepresentationSimilarityCallback
@@ -57,7 +59,11 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
         _keep(examined, out / EVAL)
     trainer.accelerator.wait_for_everyone()
     trainer.add_callback(_callback(asked, out))
-    trainer.train(resume_from_checkpoint=last)
+    if last is None or _step(last) < asked.max_steps:
+        trainer.train(resume_from_checkpoint=last)
+    else:  # a Trainer that is told to go on from its end makes an update too many
+        trainer._load_from_checkpoint(last)
+        trainer.state = TrainerState.load_from_json(str(Path(last) / TRAINER_STATE_NAME))
     if not trainer.is_world_process_zero():
         return {}
     rows = outcome(asked, found, trainer=trainer, told=told)
@@ -166,6 +172,10 @@ def _keep(clips: Sequence[Clip], path: Path) -> None:
     kinds = {"id": text, "audio": Audio(sampling_rate=RATE), "text": text, "speaker_id": text}
     table = pa.Table.from_pylist(rows, Features(kinds).arrow_schema)
     pq.write_table(table, path, compression="none")  # FLAC does not compress again
+
+
+def _step(checkpoint: str) -> int:
+    return int(checkpoint.rpartition("-")[2])
 
 
 def _last(out: Path, *, resume: bool) -> str | None:

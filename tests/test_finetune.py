@@ -75,6 +75,10 @@ def test_a_model_that_writes_is_tuned_compared_and_goes_on(finetune, data, tmp_p
     assert find_checkpoint(out / "model").config.model_type == "whisper"
     refused = finetune(*asked)
     assert refused[0] == 1 and "is not empty: go on with it (--resume)" in refused[2]
+    (out / "finetune.json").unlink()
+    status, said_again, errors = finetune(*asked, "--resume")
+    assert (status, said_again) == (0, said), errors
+    assert set(SimilarityResult.load(out / "repsim").columns["step"]) == {0, 2, 4}
     more = [word if word != "4" else "6" for word in map(str, asked)]
     status, _, errors = finetune(*more, "--batch-size", "4", "--resume")
     assert status == 0, errors
