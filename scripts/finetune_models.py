@@ -175,6 +175,8 @@ def adapted(found: Recogniser, rank: int) -> Recogniser:
     targets = [name for name in ("q_proj", "v_proj") if name in names] or "all-linear"
     head = ["lm_head"] if found.spelling is not None and hasattr(found.model, "lm_head") else None
     lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets, modules_to_save=head)
+    # where a vocabulary is new, peft would look for embeddings of words, which no encoder has
+    found.model.name_or_path = ""
     return Recogniser(get_peft_model(found.model, lora), found.processor, found.spelling)
 
 

@@ -104,6 +104,19 @@ def test_an_encoder_learns_to_spell_and_is_published(finetune, data, tmp_path):
     assert told == [2, True, "pushed", "pushed repsim", "pushed comparison"]
 
 
+@pytest.mark.slow
+def test_adapters_are_trained_beside_a_new_head_and_merged(finetune, data, tmp_path):
+    pytest.importorskip("peft")
+    model, out = save_model(tmp_path / "tiny", "hubert-base"), tmp_path / "out"
+    asked = (model, "--data", data, "-o", out, *QUICK, "--lora", "2", "--learning-rate", "0.1")
+    status, _, errors = finetune(*asked)
+    assert status == 0, errors
+    merged = SimilarityResult.load(out / "comparison").matrix("blocked_cka").diagonal()
+    curves = SimilarityResult.load(out / "repsim").select("step", 4).columns["value"]
+    assert list(merged) == pytest.approx(curves, abs=1e-4)
+    assert "adapters of rank 2, merged" in (out / "model" / "README.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("variant", "more", "message"),
     [
