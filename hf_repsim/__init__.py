@@ -19,6 +19,7 @@ _HOME = {
     "Moments": "moments",
     "Probe": "probe",
     "Recipe": "training",
+    "RepresentationSimilarityCallback": "callback",
     "Run": "run",
     "SimilarityResult": "result",
     "accumulate": "comparison",

@@ -68,7 +68,8 @@ def _words(told: Mapping[str, Any], measures: Sequence[str]) -> list[str]:
     sides = [_mapping(models.get(side)) for side in (models if is_matrix else "xy")]
     names = [_at(side.get("name"), side.get("revision")) for side in sides]
     was_in_python = probe.get("kind") == "in hand" or not isinstance(pairs, str | None)
-    if was_in_python or not names or not all(names):
+    was_in_training = "listening" in told  # and what was heard then is gone
+    if was_in_python or was_in_training or not names or not all(names):
         return []
     if "ends" in told:
         words = ["profile", names[0], *_probe(probe), *_many("against", told.get("against"))]

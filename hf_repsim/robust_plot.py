@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hf_repsim.heatmap_cells import PatchCollection, Rectangle
 from hf_repsim.measures import GROUPS, measure_label
-from hf_repsim.plot import PatchCollection, Rectangle, heatmap, styled
+from hf_repsim.plot import heatmap, styled
 from hf_repsim.summary.robustness import MOVED, moved
 
 if TYPE_CHECKING:

@@ -62,7 +62,10 @@ COLUMN_MEANINGS: dict[str, str] = {
     "wer": "word error rate of that checkpoint, as a fraction; NaN where not measured",
     "cer": "character error rate of that checkpoint, as a fraction; NaN where not measured",
     "against": "what layer_y is of: the final, initial or previous checkpoint, the same one "
-    "(self), or another run (run:LABEL)",
+    "(self), another run (run:LABEL), or a model by its name",
+    "participation_ratio": "directions that layer_x uses, were all used alike: (sum v)^2 / sum v^2 "
+    "of the eigenvalues v of its covariance; 1 for a layer that has collapsed to a line",
+    "first_share": "share of the variance of layer_x in its first principal direction, 0 to 1",
 }
 
 

@@ -27,20 +27,20 @@ STANDS = {
         totals variates
     """,
     1: """
-        ahead audio circumstances columns course ctc frames input_frames labels lineup location
-        machine_paths markdown memory models probe reading reproduce run sample_file savepoint
-        source states storage stream tensor_file tiles
+        ahead as_found audio circumstances columns course ctc frames input_frames labels lineup
+        location machine_paths markdown memory models probe reading reproduce run sample_file
+        savepoint source states storage stream tensor_file tiles
     """,
     2: """
         alarm cells claims comparison contrast convergence differences earlier floor
         hearing identification indicators jobs listening merging model_matrix paired plan planning
         profile_table profiling reduction rescoring run_statistics session several spreading summary
-        training trajectory trajectory_runs verdict_table
+        training trajectory trajectory_runs verdict_table watching
     """,
     3: """
-        app demo evaluation experiment heatmap_cells hub matrix_plot plot profile_plot release
-        report robust_plot selftest sheet space trajectory_layers trajectory_panels trajectory_plot
-        viewer
+        app callback demo evaluation experiment heatmap_cells hub matrix_plot plot profile_plot
+        release report robust_plot selftest sheet space trajectory_layers trajectory_panels
+        trajectory_plot viewer watch_plot
     """,
     4: "__main__ cli terminal",
 }

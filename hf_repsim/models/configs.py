@@ -76,18 +76,27 @@ def read_extractor(files: ModelFiles, family: Family, config: Any, *, options: O
     """
     files.first(*EXTRACTORS)
     extractor = _read(files, "AutoFeatureExtractor", options)
+    check_extractor(extractor, family, config, name=files.name)
+    return extractor
+
+
+def check_extractor(extractor: Any, family: Family, config: Any, *, name: str) -> None:
+    """Check that a feature extractor is for a model, and keep it from adding to the audio.
+
+    Raises:
+        ValueError: If it is of another model.
+    """
     makes = getattr(extractor, "model_input_names", [None])[0]
     if family.inputs is not None and makes != family.inputs[0]:
         raise ValueError(
-            f"{files.name} takes {family.inputs[0]}, but its feature extractor "
+            f"{name} takes {family.inputs[0]}, but its feature extractor "
             f"({type(extractor).__name__}) makes {makes}: {EXTRACTORS[0]} is of another model"
         )
     family.window(config, extractor)
     # The same audio must give the same states, and no more than the audio.
-    for name in ("dither", "audio_delay_seconds", "audio_silence_prefix_seconds"):
-        if getattr(extractor, name, 0.0):
-            setattr(extractor, name, 0.0)
-    return extractor
+    for added in ("dither", "audio_delay_seconds", "audio_silence_prefix_seconds"):
+        if getattr(extractor, added, 0.0):
+            setattr(extractor, added, 0.0)
 
 
 def _read(files: ModelFiles, auto_class: str, options: Options) -> Any:

@@ -26,7 +26,7 @@ from huggingface_hub import (
 from huggingface_hub.utils import validate_repo_id
 
 from hf_repsim.hub.errors import explained, hub_api
-from hf_repsim.release.card import CARD, Publication, is_untouched, model_card
+from hf_repsim.release.card import CARD, Publication, is_untouched, model_card, signed
 from hf_repsim.release.contents import Release, is_ours, open_release
 from hf_repsim.table import printable
 
@@ -43,6 +43,7 @@ class PushOptions:
     license: str | None = None  # of the weights, as the Hub spells it; None: nobody said
     language: str | None = None  # that it recognises, as the Hub spells it, such as "en"
     tags: Sequence[str] = ()  # of the card, beside ours
+    card: str | None = None  # what it says, front matter and all; None: what the run has recorded
     replace_card: bool = False  # write it anew even if a person has changed it
     private: bool | None = None  # of a repository that is made now; None: as the account has it
     token: bool | str | None = None  # for writing; None: the one that is logged in
@@ -134,7 +135,7 @@ class _Push:
             tags=tuple(self.asked.tags),
             branches={step: f"step-{step}" for step in self.steps},
         )
-        _check_card(self.name, model_card(release, publication))
+        _check_card(self.name, self._card(release, publication))
         self._make_repository()
         commits = {}
         for one in every:
@@ -175,7 +176,7 @@ class _Push:
         files = dict(release.files)
         kept = not self.asked.replace_card and self._is_changed(found.sha, sizes)
         if not kept:
-            files[CARD] = model_card(release, publication).encode()
+            files[CARD] = self._card(release, publication).encode()
         operations = [
             *(CommitOperationAdd(file, content) for file, content in files.items()),
             # weights or a tokenizer of an earlier push would be taken for this one's
@@ -191,6 +192,10 @@ class _Push:
             parent_commit=found.sha,
         )
         return commit, kept
+
+    def _card(self, release: Release, publication: Publication) -> str:
+        own = self.asked.card
+        return model_card(release, publication) if own is None else signed(own)
 
     def _is_changed(self, commit: str, sizes: dict[str, int]) -> bool:
         """Whether there is a card that a person has written or changed."""
