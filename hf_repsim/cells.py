@@ -27,9 +27,15 @@ def is_profile(result: SimilarityResult) -> bool:
     return all(name in result.columns for name in ("low", "high", "as_good"))
 
 
+def is_drift(result: SimilarityResult) -> bool:
+    """Whether the layers of a tuned model were held against those of its base."""
+    return "moved" in result.columns
+
+
 def is_plain(result: SimilarityResult) -> bool:
     """Whether it is a comparison of layers by layers, and nothing else."""
-    return not (is_trajectory(result) or is_matrix(result) or is_profile(result))
+    kinds = (is_trajectory, is_matrix, is_profile, is_drift)
+    return not any(is_kind(result) for is_kind in kinds)
 
 
 def side_name(result: SimilarityResult, side: str) -> str:
@@ -40,7 +46,8 @@ def side_name(result: SimilarityResult, side: str) -> str:
 def is_one_model(result: SimilarityResult) -> bool:
     """Whether the layers of one model were compared among themselves."""
     models = result.provenance.get("models")
-    return isinstance(models, dict) and "x" in models and models["x"] == models.get("y")
+    is_one = isinstance(models, dict) and "x" in models and models["x"] == models.get("y")
+    return is_one and not is_drift(result)
 
 
 def cell_columns(result: SimilarityResult) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hf_repsim.cells import is_matrix, side_name
+from hf_repsim.cells import is_matrix, is_one_model, side_name
 from hf_repsim.measures import measure_label
 from hf_repsim.result import SimilarityResult
 from hf_repsim.table import FLOOR, NULL, null_span, shortened
@@ -273,12 +273,7 @@ def _match(result: SimilarityResult) -> str:
     """In words, which layer of y each layer of x is drawn with."""
     if result.layers_x != result.layers_y:
         return "most similar layer of the other model"
-    return "next one" if _one_model(result) else "same layer of the other model"
-
-
-def _one_model(result: SimilarityResult) -> bool:
-    models = result.provenance.get("models")
-    return isinstance(models, dict) and "x" in models and models["x"] == models.get("y")
+    return "next one" if is_one_model(result) else "same layer of the other model"
 
 
 def _over_depth(result: SimilarityResult, measure: str) -> list[np.ndarray]:
@@ -291,7 +286,7 @@ def _over_depth(result: SimilarityResult, measure: str) -> list[np.ndarray]:
     rows = np.arange(len(values))
     if result.layers_x != result.layers_y:
         match = np.where(np.isnan(values), -np.inf, values).argmax(axis=1)
-    elif _one_model(result):  # with itself a layer is 1; the last layer has no next one
+    elif is_one_model(result):  # with itself a layer is 1; the last layer has no next one
         last = np.full((len(values), 1), np.nan)
         tables, match = [np.hstack([table, last]) for table in tables], rows + 1
     else:

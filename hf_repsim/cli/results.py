@@ -173,13 +173,17 @@ def _report(result: SimilarityResult, output: Path | None, *, options: dict[str,
 
 def told(result: SimilarityResult) -> str:
     """The tables; of several models that of them; of a trajectory, which has many, its sum."""
-    from hf_repsim.cells import is_matrix, is_profile, is_trajectory
+    from hf_repsim.cells import is_drift, is_matrix, is_profile, is_trajectory
     from hf_repsim.summary import summarise
 
     if is_matrix(result):
         from hf_repsim.model_matrix import matrix_text
 
         return matrix_text(result)
+    if is_drift(result):
+        from hf_repsim.drift_table import drift_text
+
+        return drift_text(result)
     if is_profile(result):
         from hf_repsim.profile_table import profile_text
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from hf_repsim.cells import has_one_value_a_cell, is_plain, is_profile, is_trajectory
+from hf_repsim.cells import has_one_value_a_cell, is_drift, is_plain, is_profile, is_trajectory
 from hf_repsim.machine_paths import without_machine_paths, without_paths
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sample_file import SAMPLE, read_sample, save_sample
@@ -217,7 +217,8 @@ def _figures(result: SimilarityResult) -> Iterator[tuple[str, Figure]]:
         for kind, draw in own_figures(result).items():
             with suppress(ValueError):  # a figure says so of a result that it does not fit
                 yield kind, draw(result, None)
-    if not is_trajectory(result) and not is_profile(result) and has_one_value_a_cell(result):
+    has_map = not (is_trajectory(result) or is_profile(result) or is_drift(result))
+    if has_map and has_one_value_a_cell(result):
         from hf_repsim.plot import heatmap
 
         for i, measure in enumerate(result.measures):

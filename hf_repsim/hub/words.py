@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from hf_repsim import __version__
-from hf_repsim.cells import is_profile, is_trajectory
+from hf_repsim.cells import is_drift, is_profile, is_trajectory
 from hf_repsim.hub.artifact import PAGE, RESULTS
 from hf_repsim.hub.card import Entry
 from hf_repsim.markdown import code, plain, table
@@ -74,6 +74,8 @@ def _heading(result: SimilarityResult) -> str:
     names = " and ".join(map(code, result.model_names()))
     if is_profile(result):
         return f"What the layers of {names} know"
+    if is_drift(result):
+        return f"What changed in the layers of {names}"
     return f"{'Layers over training' if is_trajectory(result) else 'Layer similarities'} of {names}"
 
 
