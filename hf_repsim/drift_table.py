@@ -124,9 +124,7 @@ def most_changed(result: SimilarityResult, kind: str) -> list[tuple[str, float]]
 
 
 def drift_text(result: SimilarityResult) -> str:
-    """For a terminal: a row per layer, by each measure; then what it comes to, in words."""
-    from hf_repsim.summary import summarise
-
+    """For a terminal: a row per layer, by each measure, and notes."""
     tables = [DriftTable.of(result, measure) for measure in result.measures]
     head = ["layer"]
     for table in tables:
@@ -150,7 +148,7 @@ def drift_text(result: SimilarityResult) -> str:
         for name in result.measures
         for note, count in list(result.notes(name).items())[:_MOST_NOTES]
     ]
-    return "\n".join([aligned(lines), *notes, "", *summarise(result)])
+    return "\n".join([aligned(lines), *notes])
 
 
 def _any(table: DriftTable, name: str) -> bool:

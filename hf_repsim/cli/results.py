@@ -183,7 +183,7 @@ def told(result: SimilarityResult) -> str:
     if is_drift(result):
         from hf_repsim.drift_table import drift_text
 
-        return drift_text(result)
+        return "\n".join([drift_text(result), "", *summarise(result)])
     if is_profile(result):
         from hf_repsim.profile_table import profile_text
 

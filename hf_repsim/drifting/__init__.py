@@ -65,8 +65,7 @@ def drift(
         accelerator: processes and device; None: those that were started.
         options: as for `accumulate`, but `pairs`.
 
-    Returns a row for each measure and layer, as `compare` with 95 % intervals, and beside them what
-    `drifted` adds.
+    Returns a row for each measure and layer, with 95 % intervals, and what `drifted` adds.
 
     Raises:
         ValueError: as `compare`; or the models have other layers, which are named.

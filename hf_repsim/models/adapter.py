@@ -146,11 +146,11 @@ class Adapter:
                 f"{self.name} is an adapter, and to merge it needs peft: "
                 "pip install 'hf_repsim[peft]'"
             ) from error
-        whole, state = checkpoint.load_all(), load_file(self.weights)
         try:
+            # what is drawn here is written over by the adapter's weights
             with torch.random.fork_rng(devices=[]):
-                tuned = get_peft_model(whole, LoraConfig(**options))
-            loaded = set_peft_model_state_dict(tuned, state)
+                tuned = get_peft_model(checkpoint.load_all(), LoraConfig(**options))
+            loaded = set_peft_model_state_dict(tuned, load_file(self.weights))
         except (RuntimeError, ValueError, TypeError, KeyError) as error:
             raise self._unfit(printable(str(error))) from error
         missing = [key for key in loaded.missing_keys if "lora_" in key]

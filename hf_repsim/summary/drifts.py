@@ -53,8 +53,8 @@ def _stayed(found: DriftTable) -> str:
     if found.unsure:
         is_one = len(found.unsure) == 1
         parts.append(
-            f"{_layers(found.unsure)} {'has' if is_one else 'have'} a value without an interval, "
-            "which tells nothing of this kind"
+            f"{_values(found.unsure)} {'has' if is_one else 'have'} a value without an interval, "
+            "as too little was heard or a few frames rule the layer: whether it moved is not said"
         )
     told = "; ".join(parts)
     return f"{told[0].upper() + told[1:] if told[:1] == 'n' else told}." if told else ""
@@ -158,6 +158,12 @@ def _changed(result: SimilarityResult) -> str:
 
 def _layers(rows: Sequence[Row]) -> str:
     names = [layer(row.layer) for row in rows[:_MOST_LAYERS]]
+    more = len(rows) - _MOST_LAYERS
+    return listed(names + [f"{more} more"] * (more > 0))
+
+
+def _values(rows: Sequence[Row]) -> str:
+    names = [f"{layer(row.layer)} ({_exact(row.value)})" for row in rows[:_MOST_LAYERS]]
     more = len(rows) - _MOST_LAYERS
     return listed(names + [f"{more} more"] * (more > 0))
 
