@@ -67,7 +67,8 @@ def merged(
     adapter.require_of(base, called)
     with tempfile.TemporaryDirectory(prefix="hf_repsim-") as place:
         folder = Path(place) / adapter.short_name
-        adapter.merge(find_checkpoint(base, **loading), folder)
+        with torch.random.fork_rng(devices=[]):  # models that are made draw random numbers
+            adapter.merge(find_checkpoint(base, **loading), folder)
         yield str(folder)
 
 
@@ -147,9 +148,7 @@ class Adapter:
                 "pip install 'hf_repsim[peft]'"
             ) from error
         try:
-            # what is drawn here is written over by the adapter's weights
-            with torch.random.fork_rng(devices=[]):
-                tuned = get_peft_model(checkpoint.load_all(), LoraConfig(**options))
+            tuned = get_peft_model(checkpoint.load_all(), LoraConfig(**options))
             loaded = set_peft_model_state_dict(tuned, load_file(self.weights))
         except (RuntimeError, ValueError, TypeError, KeyError) as error:
             raise self._unfit(printable(str(error))) from error
