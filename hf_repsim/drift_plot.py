@@ -27,6 +27,7 @@ _NAME, _LABEL = 7.5, 8.0
 _VALUE, _OTHER, _RUNS, _CHANCE = "#0072B2", "#D55E00", "#E69F00", "0.4"
 _READING = (
     f"Shaded: 95 % interval over utterances. Ringed: layers that moved, below {CEILING} for sure. "
+    "Dashed: what utterances that are paired wrongly exceed in 1 of 20 draws. "
     "Below: participation ratio of the tuned model over that of the base, and how far frames went, "
     "in spreads of the layer; a cross is a flag."
 )
@@ -90,6 +91,7 @@ def _draw_values(axes: Axes, found: DriftTable) -> None:
         axes.plot(places, floor, color=_CHANCE, linestyle=":", linewidth=0.8, label=FLOOR)
     ends = _of(found, "low"), _of(found, "high")
     axes.fill_between(places, *ends, color=_VALUE, alpha=0.2, linewidth=0)
+    axes.vlines(places, *ends, color=_VALUE, linewidth=0.8)  # a band beside a gap is not seen
     label = measure_label(found.measure)
     axes.plot(places, values, "o-", color=_VALUE, markersize=3, linewidth=1.2, label=safe(label))
     at = [i for i, row in enumerate(found.rows) if row.moved is True]
@@ -98,7 +100,7 @@ def _draw_values(axes: Axes, found: DriftTable) -> None:
     axes.set_ylim(min(0.0, axes.get_ylim()[0]), max(1.03, axes.get_ylim()[1]))
     axes.set_ylabel("similarity to the base", fontsize=_LABEL)
     style = {"fontsize": _NAME, "frameon": False, "ncols": 3}
-    axes.legend(**style, loc="lower left", bbox_to_anchor=(0, 1.1), borderaxespad=0)
+    axes.legend(**style, loc="lower left", bbox_to_anchor=(0, 1.06), borderaxespad=0)
 
 
 def _draw_shapes(axes: Axes, rows: Sequence[Row]) -> None:
@@ -115,7 +117,7 @@ def _draw_shapes(axes: Axes, rows: Sequence[Row]) -> None:
     axes.plot(at, ratio[at], "x", color="black", markersize=7)
     axes.axhline(1, color="0.6", linewidth=0.6, linestyle="--")
     axes.set_ylim(0, max(1.25, axes.get_ylim()[1]))
-    axes.set_ylabel("tuned / base", fontsize=_LABEL)
+    axes.set_ylabel("ratio, distance", fontsize=_LABEL)
     axes.legend(fontsize=_NAME - 1, frameon=False, ncols=2, loc="upper left", borderaxespad=0.1)
 
 

@@ -120,7 +120,7 @@ def test_an_adapter_is_merged_and_the_folder_goes_again(base, tmp_path):
     with merged(folder, base) as place:
         assert torch.equal(torch.get_rng_state(), state)
         tuned = load_model(place)
-    assert tuned.provenance()["name"] == "a"
+        assert tuned.provenance()["name"] == "a"
     with pytest.raises(FileNotFoundError):
         load_model(place)
     a, b = weights.values() if "lora_A" in next(iter(weights)) else reversed(weights.values())
@@ -135,9 +135,8 @@ def test_weights_of_other_sizes_do_not_fit(base, tmp_path):
     pytest.importorskip("peft")
     name = f"base_model.model.{QUERY}.lora_"
     odd = {f"{name}A.weight": torch.zeros(2, 8), f"{name}B.weight": torch.zeros(16, 2)}
-    refuse(
-        lora(tmp_path / "a", weights=odd, base_model_name_or_path=base), base, match="does not fit"
-    )
+    folder = lora(tmp_path / "a", weights=odd, base_model_name_or_path=base)
+    refuse(folder, base, match="does not fit its base")
     half = {f"{name}A.weight": torch.zeros(2, 16)}
     folder = lora(tmp_path / "b", weights=half, base_model_name_or_path=base)
     refuse(folder, base, match="1 weights have no counterpart, the first")
