@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from hub import LocalHub
 from safetensors.torch import load_file, save_file
 from tiny_models import save_model
 
@@ -140,3 +141,42 @@ def test_weights_of_other_sizes_do_not_fit(base, tmp_path):
     half = {f"{name}A.weight": torch.zeros(2, 16)}
     folder = lora(tmp_path / "b", weights=half, base_model_name_or_path=base)
     refuse(folder, base, match="1 weights have no counterpart, the first")
+
+
+ON_THE_HUB = """
+import sys
+from pathlib import Path
+from huggingface_hub import HfApi
+api, folder = HfApi(), Path(sys.argv[1])
+for name, kept in (("lora", "*.safetensors"), ("pickled", "*.bin")):
+    api.create_repo(f"tester/{name}")
+    api.upload_folder(repo_id=f"tester/{name}", folder_path=folder,
+                      allow_patterns=["adapter_config.json", kept])
+api.create_repo("tester/model")
+api.upload_file(repo_id="tester/model", path_in_repo="config.json", path_or_fileobj=b"{}")
+from hf_repsim.models import adapter
+for name in ("model", "nowhere", "lora", "lora@main", "pickled"):
+    found = adapter.Adapter.find(f"tester/{name}")
+    print(found and [found.short_name, found.config["r"], found.weights and found.weights.name])
+print(*sorted(path.name for path in Path(sys.argv[2]).glob("hub/models--tester--pickled/**/*.*")))
+adapter.MOST_BYTES["adapter_model.safetensors"] = 9
+try:
+    adapter.Adapter.find("tester/lora")
+except ValueError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_an_adapter_on_the_hub_is_found_and_only_what_is_safe_is_fetched(tmp_path):
+    folder = lora(tmp_path / "a")
+    (folder / "adapter_model.bin").write_bytes(b"evil")
+    with LocalHub(tmp_path / "hub") as hub:
+        told = hub.run(ON_THE_HUB, str(folder), str(tmp_path / "hub" / "home")).splitlines()
+    assert told[:2] == ["None", "None"]
+    assert told[2] == told[3] and re.fullmatch(
+        r"\['lora-[0-9a-f]{8}', 2, 'adapter_model.safetensors'\]", told[2]
+    )
+    assert re.fullmatch(r"\['pickled-[0-9a-f]{8}', 2, None\]", told[4])
+    assert "adapter_config.json" in told[5] and "adapter_model.bin" not in told[5]
+    assert told[6].startswith("adapter_model.safetensors of tester/lora has ")

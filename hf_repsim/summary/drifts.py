@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _MOST_LAYERS, _MOST_NAMES = 6, 3
 STANDS_OUT = 1.5  # times the median distance
+_NEAR = 0.95  # of 1: from here on more decimals are told
 _FEW = 2  # more speakers are worth a word
 
 
@@ -72,7 +73,8 @@ def _chance(found: DriftTable) -> str:
     told = f"utterances that are paired wrongly exceed {number(found.chance)} in 1 of 20 draws"
     if lost:
         return f"In {_layers(lost)} no more than chance is left of the base: {told}."
-    return f"None of them is down to chance: {told}."
+    is_one = len(found.moved) == 1
+    return f"{'It is not' if is_one else 'None of them is'} down to chance: {told}."
 
 
 def _runs(found: DriftTable) -> str:
@@ -176,4 +178,4 @@ def _value(row: Row) -> str:
 
 def _exact(value: float) -> str:
     """Two decimals, or as many as tell it from the ceiling."""
-    return number(value) if value < 0.99 else f"{value:.4f}".rstrip("0").ljust(4, "0")
+    return number(value) if value < _NEAR else f"{value:.4f}".rstrip("0").ljust(4, "0")
