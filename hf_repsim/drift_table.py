@@ -139,7 +139,9 @@ def drift_text(result: SimilarityResult) -> str:
         for table in tables:
             line += [_number(table.rows[i].value)]
             line += [_span(table.rows[i].low, table.rows[i].high)] if _any(table, "low") else []
-        line += [_span(*row.seeds)] * has_seeds
+        line += [
+            _number(row.seeds[0]) if len(set(row.seeds)) == 1 else _span(*row.seeds)
+        ] * has_seeds
         line += [_number(row.untrained)] * has_floor
         line += [_number(row.distance), "{} > {}".format(*(f"{d:.1f}" for d in row.directions))]
         said = {True: "moved", None: "?" if row.is_known else "no value"}.get(row.moved, "")
@@ -185,7 +187,10 @@ def _number(value: float) -> str:
     return f"{round(value, 4) + 0.0:.4f}" if abs(value) >= _NEAR else f"{round(value, 3) + 0.0:.3f}"
 
 
-def _span(low: float, high: float) -> str:
+def _span(low: float, high: float, *, one: bool = False) -> str:
+    """Both ends, or one number where there is `one` alone."""
+    if one and low == high:
+        return _number(low)
     if not math.isfinite(low + high):
         return "-"
     return f"{_number(low)} to {_number(high)}"
