@@ -99,8 +99,8 @@ def _draw_values(axes: Axes, found: DriftTable) -> None:
     axes.plot(at, values[at], "o", markeredgecolor=_VALUE, **ring)
     axes.set_ylim(min(0.0, axes.get_ylim()[0]), max(1.03, axes.get_ylim()[1]))
     axes.set_ylabel("similarity to the base", fontsize=_LABEL)
-    style = {"fontsize": _NAME, "frameon": False, "ncols": 3}
-    axes.legend(**style, loc="lower left", bbox_to_anchor=(0, 1.06), borderaxespad=0)
+    style = {"fontsize": _NAME, "frameon": False, "ncols": 2}
+    axes.legend(**style, loc="lower left", bbox_to_anchor=(0, 1.02), borderaxespad=0)
 
 
 def _draw_shapes(axes: Axes, rows: Sequence[Row]) -> None:
