@@ -24,6 +24,7 @@ _HOME = {
     "SimilarityResult": "result",
     "accumulate": "comparison",
     "compare": "comparison",
+    "drift": "drifting",
     "extract": "states",
     "load_from_hub": "hub",
     "load_model": "states",

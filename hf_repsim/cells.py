@@ -28,9 +28,15 @@ def is_profile(result: SimilarityResult) -> bool:
     return all(name in result.columns for name in ("low", "high", "as_good"))
 
 
+def is_drift(result: SimilarityResult) -> bool:
+    """Whether the layers of a tuned model were held against those of its base."""
+    return "moved" in result.columns
+
+
 def is_plain(result: SimilarityResult) -> bool:
     """Whether it is a comparison of layers by layers, and nothing else."""
-    return not (is_trajectory(result) or is_matrix(result) or is_profile(result))
+    kinds = (is_trajectory, is_matrix, is_profile, is_drift)
+    return not any(is_kind(result) for is_kind in kinds)
 
 
 def tells_robustness(result: SimilarityResult) -> bool:
@@ -43,6 +49,12 @@ def has_figures(result: SimilarityResult) -> bool:
     return not is_plain(result) or tells_robustness(result)
 
 
+def has_map(result: SimilarityResult) -> bool:
+    """Whether it is a map of layers by layers, one value a pair."""
+    others = (is_trajectory, is_profile, is_drift)
+    return not any(is_kind(result) for is_kind in others) and has_one_value_a_cell(result)
+
+
 def side_name(result: SimilarityResult, side: str) -> str:
     """What a side of a table is called: its model, or the targets of a profile."""
     return "targets" if side == "y" and is_profile(result) else result.model_name(side)
@@ -53,13 +65,16 @@ def heading(result: SimilarityResult, names: Sequence[str] | None = None) -> str
     of = " and ".join(result.model_names() if names is None else names)
     if is_profile(result):
         return f"What the layers of {of} know"
+    if is_drift(result):
+        return f"What changed in the layers of {of}"
     return f"{'Layers over training' if is_trajectory(result) else 'Layer similarities'} of {of}"
 
 
 def is_one_model(result: SimilarityResult) -> bool:
     """Whether the layers of one model were compared among themselves."""
     models = result.provenance.get("models")
-    return isinstance(models, dict) and "x" in models and models["x"] == models.get("y")
+    is_one = isinstance(models, dict) and "x" in models and models["x"] == models.get("y")
+    return is_one and not is_drift(result)
 
 
 def cell_columns(result: SimilarityResult) -> tuple[str, ...]:

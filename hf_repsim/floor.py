@@ -45,20 +45,29 @@ def twin_names(models: Sequence[Model]) -> list[str]:
 def heard_twins(session: Session, measures: Sequence[str]) -> Session | None:
     """What the untrained twins of a session's models heard; None, with a warning, if they failed.
 
-    What the models themselves have heard is not lost for that. Errors as `twin_names`.
+    Errors as `twin_names`.
     """
     names = twin_names(session.models)
+    return heard_beside(names, session, measures, who="the untrained twins did")
+
+
+def heard_beside(
+    models: Sequence[Model], session: Session, measures: Sequence[str], *, who: str
+) -> Session | None:
+    """What other models heard of what a session did; None, with a warning, if they failed.
+
+    What the models of the session have heard is not lost for that. `who` is for the warning.
+    """
     try:
-        twins = _session(names, session, measures)
-        twins.hear()
+        others = _session(models, session, measures)
+        others.hear()
     except (ValueError, OSError, RuntimeError, Interrupted) as error:
-        warnings.warn(f"the untrained twins did not hear it all, and are left out: {error}",
-                      stacklevel=2)  # fmt: skip
+        warnings.warn(f"{who} not hear it all, and are left out: {error}", stacklevel=3)
         return None
-    return twins
+    return others
 
 
-def _session(models: Sequence[str], session: Session, measures: Sequence[str]) -> Session:
+def _session(models: Sequence[Model], session: Session, measures: Sequence[str]) -> Session:
     """The same session of other models, planned beside what it holds."""
     options = dict(vars(session.options))
     if options["memory"] is not None and len(session.plan.tiles) == 1:

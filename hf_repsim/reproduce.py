@@ -75,7 +75,10 @@ def _words(told: Mapping[str, Any], measures: Sequence[str]) -> list[str]:
         words = ["profile", names[0], *_probe(probe), *_many("against", told.get("against"))]
         words += _many("layer", told.get("layers")) + _one("rows", told.get("rows"))
         return words
-    if "run" in told:
+    if "drift" in told:
+        words = ["drift", *names, *_probe(probe)]
+        words += _many("seeds", _mapping(told["drift"]).get("seeds")) + _hearing(told, sides[0])
+    elif "run" in told:
         words = ["trajectory", sides[0]["name"], *_probe(probe)]
         words += _many("against", told.get("against"))
     else:
@@ -85,15 +88,20 @@ def _words(told: Mapping[str, Any], measures: Sequence[str]) -> list[str]:
         else:
             words = ["compare", *(names[:1] if sides[0] == sides[1] else names), *_probe(probe)]
             words += _one("pairs", pairs if pairs != "all" else None)
-        words += _many("layer", told.get("layers"))
-        words += _one("frames-per-utterance", told.get("frames_per_utterance"))
-        kept = told.get("sample_frames")
-        words += _one("sample-frames", kept if kept != _SAMPLE_FRAMES else None)
-        precision = sides[0].get("precision")
-        words += _one("precision", precision if precision != "fp32" else None)
-        words += _one("about", _published(told.get("about")))
-        words += ["--untrained"] if "untrained" in told else []
+        words += _hearing(told, sides[0])
     return words + _many("measure", measures)
+
+
+def _hearing(told: Mapping[str, Any], model: Mapping) -> list[str]:
+    """Options of how models were listened to, where they are not the usual ones."""
+    words = _many("layer", told.get("layers"))
+    words += _one("frames-per-utterance", told.get("frames_per_utterance"))
+    kept = told.get("sample_frames")
+    words += _one("sample-frames", kept if kept != _SAMPLE_FRAMES else None)
+    precision = model.get("precision")
+    words += _one("precision", precision if precision != "fp32" else None)
+    words += _one("about", _published(told.get("about")))
+    return words + (["--untrained"] if "untrained" in told else [])
 
 
 def _at(name: object, revision: object) -> str:

@@ -51,6 +51,23 @@ COLUMN_MEANINGS: dict[str, str] = {
     "behind": "how far the value is below that of the best layer for this target, on average over "
     "the utterances held out",
     "as_good": "whether that difference has a 95 % interval that holds 0",
+    "moved": "whether the interval of a layer is below what is taken for unchanged",
+    "seeds_low": "smallest value of the tuned model with other runs of the same training",
+    "seeds_high": "largest value of the tuned model with other runs",
+    "halves": "how far apart the value is on two halves of the utterances, by the frames kept",
+    "distance": "root mean square of how far frames went from those of the base, in spreads of the "
+    "layer; NaN where units of the two models do not line up",
+    "norm_ratio": "root mean square norm of frames, over that in the base",
+    "directions_x": "participation ratio of the layer of the base",
+    "directions_y": "the same of the tuned model",
+    "first_share_x": "share of the variance in the first principal direction, of the base",
+    "first_share_y": "the same of the tuned model",
+    "anisotropy_x": "mean cosine of frames of different utterances, of the base",
+    "anisotropy_y": "the same of the tuned model",
+    "dead_x": "features without variance, of the base",
+    "dead_y": "the same of the tuned model",
+    "flags": "collapsed: directions fell below half; one direction, anisotropic: what the first "
+    "direction, or the common one, leaves did; dead units; constant",
     "model_x": "label of the model of layer_x, where several models were compared at once",
     "model_y": "label of the model of layer_y",
     "run": "label of the training run",

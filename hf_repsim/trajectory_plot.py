@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hf_repsim import trajectory_panels as panels
-from hf_repsim.cells import is_matrix, is_profile, is_trajectory, tells_robustness
+from hf_repsim.cells import is_drift, is_matrix, is_profile, is_trajectory, tells_robustness
 from hf_repsim.claims import Verdict
 from hf_repsim.convergence import CONVERGED, run_convergence
+from hf_repsim.drift_plot import DRIFT_FIGURES
 from hf_repsim.indicators import RATES, indicators
 from hf_repsim.matrix_plot import MATRIX_FIGURES
 from hf_repsim.plot import FIGURES
@@ -179,7 +180,8 @@ TRAJECTORY_FIGURES: dict[str, Callable[[SimilarityResult, str | None], Figure]] 
 def draw(result: SimilarityResult, kind: str, measure: str | Sequence[str] | None = None) -> Figure:
     """Any figure by its kind: of ``FIGURES``, ``ROBUSTNESS_FIGURES``, or of those of one measure.
 
-    The last are the ``TRAJECTORY_FIGURES``, the ``MATRIX_FIGURES`` and the ``PROFILE_FIGURES``.
+    The last are the ``TRAJECTORY_FIGURES``, ``MATRIX_FIGURES``, ``PROFILE_FIGURES`` and
+    ``DRIFT_FIGURES``.
 
     Raises ValueError for an unknown kind, for several measures where one is shown, and as the
     figure itself.
@@ -187,7 +189,7 @@ def draw(result: SimilarityResult, kind: str, measure: str | Sequence[str] | Non
     of_several = FIGURES | ROBUSTNESS_FIGURES
     if kind in of_several:
         return of_several[kind](result, measure)
-    of_one_measure = TRAJECTORY_FIGURES | MATRIX_FIGURES | PROFILE_FIGURES
+    of_one_measure = TRAJECTORY_FIGURES | MATRIX_FIGURES | PROFILE_FIGURES | DRIFT_FIGURES
     if kind not in of_one_measure:
         known = ", ".join((*of_several, *of_one_measure))
         raise ValueError(f"unknown figure {kind!r}; known: {known}")
@@ -203,6 +205,8 @@ def own_figures(result: SimilarityResult) -> dict[str, Callable[..., Figure]]:
         return TRAJECTORY_FIGURES
     if is_profile(result):
         return PROFILE_FIGURES
+    if is_drift(result):
+        return DRIFT_FIGURES
     ruled = ROBUSTNESS_FIGURES if tells_robustness(result) else {}
     return (MATRIX_FIGURES if is_matrix(result) else {}) | ruled
 

@@ -32,15 +32,15 @@ STANDS = {
         savepoint source states storage stream tensor_file tiles
     """,
     2: """
-        alarm cells claims comparison contrast convergence differences earlier floor
-        hearing identification indicators jobs listening merging model_matrix paired plan planning
-        profile_table profiling reduction rescoring run_statistics session several spreading summary
-        training trajectory trajectory_runs verdict_table watching
+        alarm cells claims comparison contrast convergence differences drift_table drifting earlier
+        floor hearing identification indicators jobs listening merging model_matrix paired plan
+        planning profile_table profiling reduction rescoring run_statistics session several
+        spreading summary training trajectory trajectory_runs verdict_table watching
     """,
     3: """
-        app callback demo evaluation experiment heatmap_cells hub matrix_plot plot profile_plot
-        release report robust_plot selftest sheet space trajectory_layers trajectory_panels
-        trajectory_plot viewer watch_plot
+        app callback demo drift_plot evaluation experiment heatmap_cells hub matrix_plot plot
+        profile_plot release report robust_plot selftest sheet space trajectory_layers
+        trajectory_panels trajectory_plot viewer watch_plot
     """,
     4: "__main__ cli terminal",
 }
@@ -133,7 +133,7 @@ def test_the_core_needs_only_torch_and_numpy():
 def test_the_package_imports_what_it_declares_and_declares_what_it_imports():
     metadata = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     needs = re.search(r"^dependencies = \[(.*?)^\]", metadata, re.M | re.S)[1]
-    extras = "".join(re.findall(r"^(?:plot|train|app|evaluate) = \[(.*?)\]", metadata, re.M))
+    extras = "".join(re.findall(r"^(?:plot|train|app|evaluate|peft) = \[(.*?)\]", metadata, re.M))
     imported = {name.split(".")[0] for tree in OURS.values() for _, name, _ in imports(tree)}
     unnamed = BROUGHT_BY_DATASETS | {"hf_repsim"} | set(sys.stdlib_module_names)
     assert imported - unnamed == set(re.findall('"([a-z_]+)', needs + extras)) - {"hf_repsim"}

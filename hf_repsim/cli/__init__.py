@@ -14,6 +14,7 @@ import click
 from hf_repsim import __version__
 from hf_repsim.cli.app import push_space, view
 from hf_repsim.cli.compare import compare
+from hf_repsim.cli.drift import drift
 from hf_repsim.cli.hub import list_results, push, show
 from hf_repsim.cli.matrix import matrix
 from hf_repsim.cli.options import loading, speaking
@@ -48,6 +49,7 @@ def main() -> None:
 
 
 main.add_command(compare)
+main.add_command(drift)
 main.add_command(matrix)
 main.add_command(profile)
 main.add_command(list_results)
@@ -137,8 +139,9 @@ def measures(as_json: bool) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--kind", default="heatmap", show_default=True,
               help="heatmap or profile; of the measures of robust also robustness; of several "
-              "models also models or map; of what profile made also targets; of a trajectory also "
-              "change, convergence, steps, adjacent, ends, variants or error.")  # fmt: skip
+              "models also models or map; of what profile made also targets, of what drift made "
+              "layers; of a trajectory also change, convergence, steps, adjacent, ends, variants "
+              "or error.")  # fmt: skip
 @click.option("--measure", "measures", multiple=True, metavar="NAME", help="May be repeated.")
 @click.option("-o", "--output", type=click.Path(path_type=Path),
               help="PNG, PDF or SVG file.  [default: FOLDER/KIND.png]")  # fmt: skip

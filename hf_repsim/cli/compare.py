@@ -102,12 +102,17 @@ def compare(x: str, y: str | None, *, pairs: str, **options: Any) -> None:
 
 
 def hear_and_score(
-    start: Callable[..., Session], measures: list[str], options: dict[str, Any]
-) -> None:
+    start: Callable[..., Session],
+    measures: list[str],
+    options: dict[str, Any],
+    *,
+    more: Callable[[Session], Callable[[SimilarityResult], SimilarityResult]] | None = None,
+) -> SimilarityResult | None:
     """Run the session that `start` makes of its keywords; print what comes out, and save it.
 
     `options` are those of `probing`, `measuring`, `with_intervals`, `with_untrained` and
-    `hearing`, and `layers`.
+    `hearing`, and `layers`. `more` hears more beside the session, in every process, and gives what
+    makes more of the result, in the first one. Returns the result, None in the other processes.
     """
     output = options["output"]
     with errors():
@@ -123,13 +128,16 @@ def hear_and_score(
             session = _session(start, output, options)
             cut_short = _hear(session)
             twins = _twins(session, measures) if options["untrained"] and not cut_short else None
+            made = more(session) if more and not cut_short else None
             if not session.accelerator.is_main_process:
-                return
+                return None
             result, interrupted = _score(session, measures, intervals=options["intervals"])
             result = _with_floor(result, twins)
+            result = made(result) if made else result
         _report(result, output, as_json=options["as_json"], options=options)
     if cut_short or interrupted or not _any_value(result):
         raise SystemExit(1)
+    return result
 
 
 def _session(

@@ -176,13 +176,17 @@ def _report(result: SimilarityResult, output: Path | None, *, options: dict[str,
 
 def told(result: SimilarityResult) -> str:
     """The tables, what rules them, and what is known of chance; of a trajectory its sum."""
-    from hf_repsim.cells import is_matrix, is_profile, is_trajectory
+    from hf_repsim.cells import is_drift, is_matrix, is_profile, is_trajectory
     from hf_repsim.chance_record import chance_sentences
     from hf_repsim.summary import summarise
     from hf_repsim.summary.robustness import robustness_sentences
 
     if is_trajectory(result):
         return "\n".join(summarise(result))
+    if is_drift(result):
+        from hf_repsim.drift_table import drift_text
+
+        return "\n".join([drift_text(result), "", *summarise(result)])
     if is_profile(result):
         from hf_repsim.profile_table import profile_text
 

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from hf_repsim.cells import has_figures, has_one_value_a_cell, heading, is_profile, is_trajectory
+from hf_repsim.cells import (
+    has_figures,
+    has_map,
+    has_one_value_a_cell,
+    heading,
+    is_trajectory,
+)
 from hf_repsim.machine_paths import without_machine_paths, without_paths
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sample_file import SAMPLE, read_sample, save_sample
@@ -217,7 +223,7 @@ def _figures(result: SimilarityResult) -> Iterator[tuple[str, Figure]]:
         for kind, draw in own_figures(result).items():
             with suppress(ValueError):  # a figure says so of a result that it does not fit
                 yield kind, draw(result, None)
-    if not is_trajectory(result) and not is_profile(result) and has_one_value_a_cell(result):
+    if has_map(result):
         from hf_repsim.plot import heatmap
 
         for i, measure in enumerate(result.measures):

@@ -169,17 +169,14 @@ class Checkpoint:
         skeleton.set_submodule(path, built)
         return skeleton.eval(), anatomy
 
+    def load_all(self) -> nn.Module:
+        """Return the whole model, float32 and in memory; errors as `load`."""
+        return self._read(None)[0]
+
     def _load_whole(
         self, skeleton: nn.Module, anatomy: Anatomy, *, mapped: bool
     ) -> tuple[nn.Module, Anatomy]:
-        self.files.fetch_weights(self.weights)
-        try:
-            if mapped:
-                whole, missing = read_mapped(self.files, self.weights, skeleton)
-            else:
-                whole, missing = self._read_whole()
-        except Exception as error:  # a truncated file, a pickle that runs code, a wrong shape, ...
-            raise self._unreadable(error) from error
+        whole, missing = self._read(skeleton if mapped else None)
         path = anatomy.ear.tower
         if self.teacher is not None:
             path = ""  # all of it is needed
@@ -194,6 +191,16 @@ class Checkpoint:
         if head and hasattr(skeleton, head):
             setattr(skeleton, head, find_head(self.family, whole))
         return skeleton.eval(), self._anatomy(skeleton)
+
+    def _read(self, mapped: nn.Module | None) -> tuple[nn.Module, Iterable[str]]:
+        """The whole model, of a skeleton that is given with weights that stay in files."""
+        self.files.fetch_weights(self.weights)
+        try:
+            if mapped is not None:
+                return read_mapped(self.files, self.weights, mapped)
+            return self._read_whole()
+        except Exception as error:  # a truncated file, a pickle that runs code, a wrong shape, ...
+            raise self._unreadable(error) from error
 
     def _read_whole(self) -> tuple[nn.Module, Iterable[str]]:
         options = {"trust_remote_code": True} if self.trust_remote_code else {}

@@ -103,7 +103,7 @@ class ModelFiles:
         if wanted and revision not in (None, wanted):
             raise ValueError(f"{name} is wanted at {wanted!r} and at {revision!r}; choose one")
         try:
-            with _explained(name, wanted or revision):
+            with explained(name, wanted or revision):
                 path = hf_hub_download(name, "config.json", revision=wanted or revision)
         except errors.RemoteEntryNotFoundError as error:
             raise _missing(name, "config.json") from error
@@ -123,7 +123,7 @@ class ModelFiles:
                 if self.commit is None and (self.folder / name).is_file():
                     return name
                 if self.commit is not None:
-                    with _explained(self.name, self.commit):
+                    with explained(self.name, self.commit):
                         hf_hub_download(self.name, name, revision=self.commit, dry_run=not fetch)
                     return name
             except errors.RemoteEntryNotFoundError:
@@ -171,7 +171,7 @@ def _missing(name: str, file: str) -> ValueError:
 
 
 @contextmanager
-def _explained(name: str, revision: str | None) -> Iterator[None]:
+def explained(name: str, revision: str | None) -> Iterator[None]:
     """Turn what the Hub's client raises into what to do; a missing file is the caller's matter."""
     try:
         yield

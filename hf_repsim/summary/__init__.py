@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hf_repsim.cells import has_one_value_a_cell, is_matrix, is_profile, is_trajectory
+from hf_repsim.cells import has_one_value_a_cell, is_drift, is_matrix, is_profile, is_trajectory
 from hf_repsim.chance_record import chance_sentences
+from hf_repsim.summary.drifts import drift_sentences
 from hf_repsim.summary.layers import layer_sentences
 from hf_repsim.summary.models import model_sentences
 from hf_repsim.summary.profiles import profile_sentences
@@ -27,10 +28,11 @@ def summarise(result: SimilarityResult) -> list[str]:
     Of two models: the most and least alike layers beside what chance gives, whether depth lines up,
     where layers of one name part, whether measures agree. Of one: how likeness falls off with
     distance, and where it changes most. Of several: which are most and least alike, and where. Of a
-    profile: which layer gives each target best. Of a trajectory: error rates, what training
-    changed, which layer came to rest first and last. Of layers, where the measures of `robust` are
-    there, what rules their values. Then what is beyond chance, how repeatable values are, and what
-    was refused.
+    profile: which layer gives each target best. Of a drift: which layers moved, how far as against
+    chance and other runs, what collapsed, which utterances changed most. Of a trajectory: error
+    rates, what training changed, which layer came to rest first and last. Of layers, where the
+    measures of `robust` are there, what rules their values. Then what is beyond chance, how
+    repeatable values are, and what was refused.
 
     Text from the result (names, notes) has no control characters; markup in it is not escaped.
     """
@@ -38,6 +40,8 @@ def summarise(result: SimilarityResult) -> list[str]:
         said = [heard(result), remarks(result)]
     elif is_trajectory(result):
         said = [*training_sentences(result), remarks(result)]
+    elif is_drift(result):
+        said = [heard(result), *drift_sentences(result), remarks(result)]
     elif is_profile(result):
         said = [heard(result), *profile_sentences(result), remarks(result)]
     else:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from huggingface_hub import constants
 
-from hf_repsim.cells import is_matrix, is_one_model, is_profile, is_trajectory
+from hf_repsim.cells import is_drift, is_matrix, is_one_model, is_profile, is_trajectory
 from hf_repsim.hub import Listed
 from hf_repsim.hub.names import HubName
 from hf_repsim.report.sections import items, origin_section, text
@@ -112,6 +112,8 @@ def _models(result: SimilarityResult) -> str:
     names = shown(" and ".join(result.model_names()))
     if is_trajectory(result):
         return f"{names}, its layers over training"
+    if is_drift(result):
+        return f"{names}, what changed"
     if is_profile(result):
         return f"{names}, what its layers know"
     return f"{names}, its layers with each other" if is_one_model(result) else names
