@@ -214,7 +214,7 @@ def test_seeds_that_differ_are_named_by_encoder():
 
 def test_bad_requests_are_answered():
     result = experiment(["cnn"], [0])
-    with pytest.raises(ValueError, match="unknown figure 'pie'; known: heatmap, profile, change"):
+    with pytest.raises(ValueError, match="unknown figure 'pie'; known: heatmap, profile, robust"):
         result.plot("pie")
     with pytest.raises(ValueError, match="change shows one measure at a time, and 2 were named"):
         result.plot("change", ["cca", "flat_pearson"])
