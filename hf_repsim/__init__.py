@@ -1,6 +1,6 @@
 """Compare the layers of speech models: CKA and CCA over audio that both models hear.
 
-Reading order: ``comparison`` (the whole method on one screen), ``clock`` and ``moments`` (what is
+Reading order: ``comparison`` and ``scoring`` (the whole method), ``clock`` and ``moments`` (what is
 kept of the frames), ``measures`` (what is computed from it), then ``probe`` and ``states`` (where
 the frames come from). Names below are loaded on first use, so that importing the package costs
 neither torch nor transformers.
@@ -31,7 +31,7 @@ _HOME = {
     "matrix": "several",
     "profile": "profiling",
     "push_model": "release.push",
-    "score": "comparison",
+    "score": "scoring",
     "train": "training",
 }
 

@@ -21,9 +21,9 @@ from transformers.integrations import TensorBoardCallback
 from transformers.trainer_callback import CallbackHandler
 
 from hf_repsim.as_found import as_found
-from hf_repsim.comparison import choose_measures
 from hf_repsim.models.in_hand import model_in_hand, unwrapped
 from hf_repsim.probe import Probe
+from hf_repsim.scoring import choose_measures
 from hf_repsim.states import SpeechModel
 from hf_repsim.watching import FEW_UTTERANCES, Asked, Watch
 

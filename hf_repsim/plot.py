@@ -68,8 +68,9 @@ def heatmap(
     cell = min(_LARGEST_CELL, max(_SMALLEST_CELL, _MATRIX / max(len(rows), len(columns))))
     name_size = min(NAME, 0.8 * 72 * cell)
     norm = Normalize(*(limits or _limits([panel.values for panel in panels])))
+    size = cell * len(columns), cell * len(rows)
     sheet = Sheet(
-        (cell * len(columns), cell * len(rows)),
+        size,
         len(panels),
         left=text_width(rows, name_size) + 0.3,
         bottom=text_width(columns, name_size) + 0.3,
@@ -83,9 +84,8 @@ def heatmap(
         draw_cells(axes, panel, norm, cell=cell, colours=colours)
         _name_axes(result, sheet, i, axes=axes, size=name_size)
         if len(panels) > 1:
-            title = cut(measure_label(panel.measure), LABEL, sheet.panel[0])
-            axes.set_title(title, fontsize=LABEL, pad=4)
-    label = "similarity" if len(panels) > 1 else measure_label(panels[0].measure)
+            axes.set_title(cut(measure_label(panel.measure), LABEL, size[0]), fontsize=LABEL, pad=4)
+    label = measure_label(panels[0].measure) if len(panels) == 1 else "similarity"
     draw_colour_bar(sheet, ScalarMappable(norm, colours), label)
     return sheet.figure
 

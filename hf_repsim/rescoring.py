@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 
 from hf_repsim.chance_record import with_chance
 from hf_repsim.circumstances import now, versions
-from hf_repsim.comparison import choose_measures, pair_columns, score
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
 from hf_repsim.origin import knows_utterances
 from hf_repsim.result import COLUMNS, SimilarityResult, by_measure
+from hf_repsim.scoring import choose_measures, pair_columns, score
 from hf_repsim.spectrum import joined_spectra
 
 _UNKNOWN = (

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hf_repsim.comparison import choose_measures, listen_and_score
+from hf_repsim.comparison import listen_and_score
 from hf_repsim.lineup import Model, labelled
 from hf_repsim.measures import MEASURES
 from hf_repsim.result import SimilarityResult
+from hf_repsim.scoring import choose_measures
 from hf_repsim.session import Session
 
 if TYPE_CHECKING:

@@ -20,7 +20,6 @@ from tqdm.auto import tqdm
 
 from hf_repsim.alarm import together as as_one
 from hf_repsim.circumstances import now, versions
-from hf_repsim.comparison import choose_measures, score
 from hf_repsim.course import (
     REFERENCES,
     Course,
@@ -39,6 +38,7 @@ from hf_repsim.probe import Probe
 from hf_repsim.result import COLUMNS, SimilarityResult
 from hf_repsim.run import Run, RunCheckpoint
 from hf_repsim.sample import SAMPLE_FRAMES, FrameSample, by_side
+from hf_repsim.scoring import choose_measures, score
 from hf_repsim.states import load_model
 from hf_repsim.trajectory_runs import RUN_COLUMNS
 

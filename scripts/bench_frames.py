@@ -12,9 +12,9 @@ from bench_sizes import Setting
 from bench_timing import related_layers, say, side_by_side, speechlike
 from torch import Tensor
 
-from hf_repsim.comparison import score
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
+from hf_repsim.scoring import score
 
 UTTERANCE = 250  # frames: five seconds at 50 frames a second
 BATCH = 8  # utterances per update

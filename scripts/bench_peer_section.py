@@ -12,7 +12,7 @@ from bench_sizes import Setting
 from bench_timing import related_layers, say, seconds_of, speechlike
 from torch import Tensor
 
-from hf_repsim.comparison import score
+from hf_repsim.scoring import score
 
 WRONG = 1e-3  # a peer further than this from float64 is said to be wrong
 SLOW = 5.0  # seconds; a slower peer is timed once

@@ -20,8 +20,9 @@ from bench_models import loaded, model_folders, speech
 from bench_sizes import TINY_MODEL, Setting
 from bench_timing import now, say
 
-from hf_repsim.comparison import accumulate, score
+from hf_repsim.comparison import accumulate
 from hf_repsim.measures import MEASURES
+from hf_repsim.scoring import score
 
 _SENT = ("all_reduce", "all_gather", "all_gather_into_tensor", "broadcast", "reduce")
 OF_SUMS = [name for name, measure in MEASURES.items() if not measure.by_sample]

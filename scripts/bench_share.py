@@ -19,10 +19,10 @@ from bench_timing import now, say, seconds_of, side_by_side
 
 from hf_repsim import moments
 from hf_repsim.audio import decode, resample
-from hf_repsim.comparison import score
 from hf_repsim.moments import Moments
 from hf_repsim.probe import Probe
 from hf_repsim.products import CrossProducts
+from hf_repsim.scoring import score
 from hf_repsim.states import SpeechModel
 from hf_repsim.stream import Stream
 

@@ -23,8 +23,9 @@ from bench_models import model_folders, recordings, speech
 from scale_model import FRAMES
 
 from hf_repsim.audio import decode
-from hf_repsim.comparison import accumulate, score
+from hf_repsim.comparison import accumulate
 from hf_repsim.moments import Moments
+from hf_repsim.scoring import score
 from hf_repsim.states import load_model
 
 SMALL = {"num_hidden_layers": 4}  # of the wav2vec2-base shape

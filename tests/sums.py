@@ -9,8 +9,8 @@ from functools import cache
 import numpy as np
 import torch
 
-from hf_repsim.comparison import score
 from hf_repsim.moments import Moments
+from hf_repsim.scoring import score
 
 COUNTS = (9, 17, 30, 12, 25, 14, 8, 20, 11, 23, 16, 10)
 WIDTHS_X = {"encoder.0": 3, "encoder.1": 4, "encoder.2": 4}

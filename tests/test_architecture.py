@@ -15,35 +15,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from stands import STANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "hf_repsim"
 
-# Imports point down, or along a level. A new module says here where it stands.
-STANDS = {
-    0: """
-        chance chance_record clock effective interval_columns intervals lags measures moments origin
-        pair pairing products result rounding sample sample_rows schema spectrum table text_clock
-        totals variates
-    """,
-    1: """
-        ahead as_found audio circumstances columns course ctc frames input_frames labels lineup
-        location machine_paths markdown memory models probe reading reproduce run sample_file
-        savepoint source states storage stream tensor_file tiles
-    """,
-    2: """
-        alarm cells claims comparison contrast convergence differences drift_table drifting earlier
-        floor hearing identification indicators jobs listening merging model_matrix paired plan
-        planning profile_table profiling reduction rescoring run_statistics session several
-        spreading summary training trajectory trajectory_runs verdict_table watching
-    """,
-    3: """
-        app callback demo drift_plot evaluation experiment heatmap_cells hub matrix_plot plot
-        profile_plot release report robust_plot selftest sheet space trajectory_layers
-        trajectory_panels trajectory_plot viewer watch_plot
-    """,
-    4: "__main__ cli terminal",
-}
 LEVELS = {module: level for level, names in STANDS.items() for module in names.split()}
 CORE_LIBRARIES = {"torch", "numpy"}
 BROUGHT_BY_DATASETS = {"fsspec", "pandas", "pyarrow"}

@@ -15,12 +15,12 @@ from test_interval_columns import sums_with_frames
 from hf_repsim.chance import RowProducts, chance_test, split_half
 from hf_repsim.chance_record import chance_sentences, told_chance, with_chance
 from hf_repsim.cli.results import told as told_on_a_terminal
-from hf_repsim.comparison import score
 from hf_repsim.merging import merge
 from hf_repsim.plot import heatmap
 from hf_repsim.report.explorer import explorer
 from hf_repsim.rescoring import rescore
 from hf_repsim.sample import FrameSample
+from hf_repsim.scoring import score
 from hf_repsim.summary import summarise
 
 ALL = range(12)

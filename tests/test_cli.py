@@ -125,9 +125,9 @@ def test_a_run_without_a_single_value_fails_and_says_so(model_folders):
 
 
 def test_an_interruption_while_scoring_keeps_the_sums(model_folders, tmp_path, monkeypatch):
-    from hf_repsim import comparison
+    from hf_repsim import scoring
 
-    original, calls = comparison.score, []
+    original, calls = scoring.score, []
 
     def interrupted_once(*arguments, **options):
         calls.append(arguments)
@@ -135,7 +135,7 @@ def test_an_interruption_while_scoring_keeps_the_sums(model_folders, tmp_path, m
             raise KeyboardInterrupt
         return original(*arguments, **options)
 
-    monkeypatch.setattr(comparison, "score", interrupted_once)
+    monkeypatch.setattr(scoring, "score", interrupted_once)
     folder = tmp_path / "out"
     done = run("compare", model_folders["hubert-base"], *HEAR, "-o", folder, status=1)
     assert "interrupted while scoring" in done.stderr

@@ -12,12 +12,12 @@ from frames import moments_of, related_layers
 from oracles import linear_cka
 
 from hf_repsim import Probe, accumulate, compare, load_model, score
-from hf_repsim.comparison import choose_measures
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
 from hf_repsim.pair import once
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sample import FrameSample
+from hf_repsim.scoring import choose_measures
 
 SYMMETRIC = [name for name, measure in MEASURES.items() if measure.symmetric]
 
@@ -214,7 +214,7 @@ def test_several_threads_score_as_one_and_leave_their_number_as_it_was(
 ):
     several = score(result.moments, list(MEASURES)).to_pandas()
     assert torch.get_num_threads() == 3
-    monkeypatch.setattr("hf_repsim.comparison.MOST_THREADS", 1)
+    monkeypatch.setattr("hf_repsim.scoring.MOST_THREADS", 1)
     one = score(result.moments, list(MEASURES)).to_pandas()
     named = ["measure", "layer_x", "layer_y", "note"]
     assert several[named].equals(one[named])

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from hf_repsim.comparison import score
 from hf_repsim.drift_table import CEILING, DriftTable, drift_text, most_changed
 from hf_repsim.drifting import drift_measures, drifted
 from hf_repsim.drifting.changes import Shape, anisotropy, lined_up
@@ -19,6 +18,7 @@ from hf_repsim.plot import heatmap
 from hf_repsim.probe import Probe
 from hf_repsim.reading import Reading
 from hf_repsim.sample import FrameSample, by_side
+from hf_repsim.scoring import score
 from hf_repsim.storage import load_result
 from hf_repsim.summary import summarise
 from hf_repsim.trajectory_plot import own_figures

@@ -14,7 +14,6 @@ from ranks import Ranks
 from tiny_models import save_model
 
 from hf_repsim import Probe, accumulate, compare
-from hf_repsim.comparison import score
 from hf_repsim.earlier import Earlier
 from hf_repsim.listening import Interrupted
 from hf_repsim.measures import MEASURES
@@ -22,6 +21,7 @@ from hf_repsim.merging import merge
 from hf_repsim.moments import Moments
 from hf_repsim.origin import about_origin
 from hf_repsim.plan import make_plan
+from hf_repsim.scoring import score
 from hf_repsim.session import Session
 from hf_repsim.states import load_model
 

@@ -6,7 +6,6 @@ import torch
 from frames import independent_speech, moments_of, related_layers
 
 from hf_repsim import effective
-from hf_repsim.comparison import score
 from hf_repsim.lags import COLUMNS, MOST, correlations, effective_frames, pairs_by_lag
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
@@ -14,6 +13,7 @@ from hf_repsim.origin import about_origin
 from hf_repsim.pair import Scoring
 from hf_repsim.products import within_utterances
 from hf_repsim.sample import FrameSample
+from hf_repsim.scoring import score
 
 LENGTHS = [3, 170, 60, 129, 1]
 

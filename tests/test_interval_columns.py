@@ -12,7 +12,7 @@ import torch
 from sums import COUNTS, WIDTHS_X, WIDTHS_Y, frames_of, heard, sums_of, told_of
 from test_cli import HEAR, run
 
-from hf_repsim.comparison import compare, score
+from hf_repsim.comparison import compare
 from hf_repsim.intervals import of_sums
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
@@ -23,6 +23,7 @@ from hf_repsim.report import write_page
 from hf_repsim.rescoring import rescore
 from hf_repsim.sample import FrameSample, by_side, merged
 from hf_repsim.sample_rows import Sampled
+from hf_repsim.scoring import score
 from hf_repsim.several import matrix
 from hf_repsim.storage import load_result
 

@@ -7,11 +7,11 @@ import pytest
 from sums import COUNTS, WIDTHS_X, frames_of, sums_of
 from test_interval_columns import ALL, sums_with_frames
 
-from hf_repsim.comparison import score
 from hf_repsim.intervals import of_sums
 from hf_repsim.pair import Scoring
 from hf_repsim.sample import FrameSample
 from hf_repsim.sample_rows import Sampled
+from hf_repsim.scoring import score
 from hf_repsim.summary import summarise
 from hf_repsim.table import best_matches
 

@@ -14,7 +14,6 @@ from clips import exact, noise, parquet
 from ranks import SECONDS, Ranks
 
 from hf_repsim import Probe, savepoint
-from hf_repsim.comparison import score
 from hf_repsim.hearing import Hearing, load_models
 from hf_repsim.lineup import check_models
 from hf_repsim.listening import _Share, listen, processes, refuse_lone_processes
@@ -22,6 +21,7 @@ from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
 from hf_repsim.sample import FrameSample
 from hf_repsim.savepoint import Savepoint
+from hf_repsim.scoring import score
 
 ROOT = Path(__file__).resolve().parents[1]
 BAD = {"bytes": b"no audio", "path": "bad.wav"}

@@ -6,11 +6,11 @@ import pytest
 import torch
 from frames import independent_speech, moments_of, random_orthogonal, related_layers, value
 
-from hf_repsim.comparison import score
 from hf_repsim.measures import INVARIANCES, MEASURES
 from hf_repsim.measures.heldout import RIDGES, n_folds
 from hf_repsim.pair import Scoring, Undefined
 from hf_repsim.sample import FrameSample, evenly_spaced
+from hf_repsim.scoring import score
 
 NAMES = list(MEASURES)
 RNG = np.random.default_rng(7)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from sums import EXACT, sums_of
 
-from hf_repsim.comparison import score
 from hf_repsim.moments import Moments
 from hf_repsim.origin import about_origin, knows_utterances
+from hf_repsim.scoring import score
 
 ALL = range(12)
 

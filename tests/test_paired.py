@@ -13,11 +13,11 @@ from test_cli import run
 from test_interval_columns import ALL, sums_with_frames
 from trajectories import experiment
 
-from hf_repsim.comparison import score
 from hf_repsim.contrast import contrast
 from hf_repsim.intervals import of_sums
 from hf_repsim.pair import Scoring
 from hf_repsim.sample_rows import Sampled
+from hf_repsim.scoring import score
 
 CKA = ["linear_cka"]
 

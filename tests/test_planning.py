@@ -13,8 +13,8 @@ from test_interval_columns import ALL, sums_with_frames
 from test_paired import influence
 from trajectories import experiment
 
-from hf_repsim.comparison import score
 from hf_repsim.planning import FRAMES_PER_DIMENSION, plan_probe
+from hf_repsim.scoring import score
 
 
 @pytest.fixture(scope="module")

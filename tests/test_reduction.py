@@ -7,9 +7,9 @@ import torch
 from frames import related_layers
 from ranks import Ranks
 
-from hf_repsim.comparison import score
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
+from hf_repsim.scoring import score
 
 pytestmark = pytest.mark.slow  # processes are started
 COUNTS = [5, 6, 4, 7, 5, 6, 4]  # 37 frames: more than the 16 that are kept as rows here

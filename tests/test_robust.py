@@ -9,13 +9,13 @@ from test_plot import check_texts, drawn_texts
 
 from hf_repsim.cells import has_figures
 from hf_repsim.cli.results import told
-from hf_repsim.comparison import choose_measures, score
 from hf_repsim.hub.artifact import _figures
 from hf_repsim.measures import GROUPS, ROBUST
 from hf_repsim.moments import Moments
 from hf_repsim.pair import Undefined
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sample import FrameSample
+from hf_repsim.scoring import choose_measures, score
 from hf_repsim.spectrum import joined_spectra, told_spectra
 from hf_repsim.summary import summarise
 from hf_repsim.summary.robustness import robustness_sentences

@@ -11,12 +11,12 @@ from pages import EVIL
 from small_results import a_result
 from sums import heard, sums_of
 
-from hf_repsim.comparison import score
 from hf_repsim.merging import merge
 from hf_repsim.moments import Moments
 from hf_repsim.pair import Scoring
 from hf_repsim.report.limits import limits_section
 from hf_repsim.rescoring import rescore
+from hf_repsim.scoring import score
 from hf_repsim.spectrum import spectrum_of, told_spectra
 from hf_repsim.storage import load_result
 

@@ -7,9 +7,9 @@ import json
 import pytest
 import torch
 
-from hf_repsim.comparison import score
 from hf_repsim.moments import Moments
 from hf_repsim.result import SimilarityResult
+from hf_repsim.scoring import score
 from hf_repsim.storage import check_writable, load_result, load_tiles, save_moments, save_result
 
 OF = {"models": {"x": {"name": "org/one"}, "y": {"name": "org/two"}}, "probe": {"dataset": "d"}}

@@ -117,7 +117,7 @@ def hear_and_score(
     output = options["output"]
     with errors():
         if options["intervals"]:
-            from hf_repsim.comparison import require_frames
+            from hf_repsim.scoring import require_frames
 
             require_frames(options["sample_frames"])
         if output is not None:
@@ -214,7 +214,8 @@ def _score(
     session: Session, measures: list[str], *, intervals: bool
 ) -> tuple[SimilarityResult, bool]:
     """Values, and whether Ctrl-C left some out; the sums, which cost more, are kept anyway."""
-    from hf_repsim.comparison import score, score_tiles
+    from hf_repsim.comparison import score_tiles
+    from hf_repsim.scoring import score
 
     interrupted = []
     how = {"intervals": intervals, "chance": False, "progress": True}

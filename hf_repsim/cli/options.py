@@ -72,7 +72,7 @@ with_untrained = option(
 
 def chosen_measures(names: tuple[str, ...]) -> list[str]:
     """Names of measures, checked; an unknown one is wrong usage."""
-    from hf_repsim.comparison import choose_measures
+    from hf_repsim.scoring import choose_measures
 
     try:
         return choose_measures(names or None)

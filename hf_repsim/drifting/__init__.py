@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from hf_repsim.chance import chance_test
-from hf_repsim.comparison import choose_measures, listen_and_score, score, score_tiles
+from hf_repsim.comparison import listen_and_score, score_tiles
 from hf_repsim.drift_table import CEILING, DRIFT, LEADING
 from hf_repsim.drifting.changes import Change, Kept
 from hf_repsim.floor import heard_beside
@@ -24,6 +24,7 @@ from hf_repsim.models.adapter import merged
 from hf_repsim.models.files import public_name
 from hf_repsim.reading import Reading
 from hf_repsim.result import SimilarityResult
+from hf_repsim.scoring import choose_measures, score
 from hf_repsim.session import Options, Session
 from hf_repsim.spectrum import told_spectra
 

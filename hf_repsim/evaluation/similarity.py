@@ -10,10 +10,10 @@ from typing import Any
 from datasets import Features, Value
 from datasets import Sequence as Column
 
-from hf_repsim.comparison import choose_measures, score
 from hf_repsim.evaluation.intake import Intake, as_frames
 from hf_repsim.evaluation.library import evaluate
 from hf_repsim.measures import MEASURES
+from hf_repsim.scoring import choose_measures, score
 
 OF_SUMS = tuple(name for name, measure in MEASURES.items() if not measure.by_sample)
 UNKNOWN_UTTERANCES = "refused: utterances are unknown; give `utterance`, an id for each frame"

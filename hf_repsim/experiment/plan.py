@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from hf_repsim.comparison import choose_measures
 from hf_repsim.ctc.variants import variant_changes
 from hf_repsim.jobs import Job
+from hf_repsim.scoring import choose_measures
 
 MEASURES_FOLLOWED = ("blocked_cka", "linear_cka", "cca", "svcca", "pwcca", "flat_pearson")
 

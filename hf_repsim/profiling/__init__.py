@@ -18,7 +18,6 @@ from tqdm.auto import tqdm
 
 from hf_repsim.alarm import together
 from hf_repsim.circumstances import now, versions
-from hf_repsim.comparison import side_by_side
 from hf_repsim.hearing import Hearing, load_models
 from hf_repsim.input_frames import INPUT, LogMelFrames
 from hf_repsim.labels import Labels, find_labels
@@ -38,6 +37,7 @@ from hf_repsim.probe import AudioBatch, Probe
 from hf_repsim.profiling.fits import Question, ask, of_labels, of_layers, table
 from hf_repsim.profiling.rows import FRAMES, MEANS, Rows
 from hf_repsim.result import SimilarityResult
+from hf_repsim.scoring import side_by_side
 from hf_repsim.session import Options
 from hf_repsim.stream import Stream
 

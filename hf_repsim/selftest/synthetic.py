@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from hf_repsim.comparison import score
 from hf_repsim.measures import INVARIANCES, MEASURES
 from hf_repsim.moments import Moments
 from hf_repsim.sample import SAMPLE_FRAMES, FrameSample, by_side
+from hf_repsim.scoring import score
 from hf_repsim.selftest import CONTEXT, Finding
 
 _EXACT, _ROUNDED = 1e-8, 1e-5  # frames are kept in float32

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from hf_repsim.clock import FrameClock, slowest_clock
-from hf_repsim.comparison import score
 from hf_repsim.measures import MEASURES
 from hf_repsim.memory import sums_device
 from hf_repsim.moments import Moments
 from hf_repsim.probe import AudioBatch, Heard, Probe
 from hf_repsim.sample import SAMPLE_FRAMES, FrameSample, by_side
+from hf_repsim.scoring import score
 from hf_repsim.spectrum import told_spectra
 from hf_repsim.states import Prepared, SpeechModel, extract, prepare, too_short
 
