@@ -57,9 +57,8 @@ def heatmap(
 
     A panel per measure, all of them where ``measure`` is None, on one colour scale: ``limits``, or
     0 to 1, or wider where values are. ``colours`` names a colour map of matplotlib. Cells with room
-    have their values; refused pairs are hatched, pairs that were not asked for blank, and those
-    no more alike than by chance have a dot. Raises ValueError for an unknown measure and for a
-    result without rows.
+    have their values; refused pairs are hatched, those not asked for blank, and those no more alike
+    than by chance dotted. Raises ValueError for an unknown measure and a result without rows.
     """
     panels = [Panel.of(result, name) for name in _measures(result, measure)]
     rows, columns = (list(map(_layer, names)) for names in (result.layers_x, result.layers_y))
