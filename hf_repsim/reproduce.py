@@ -55,25 +55,33 @@ def _words(told: Mapping[str, Any], measures: Sequence[str]) -> list[str]:
     """A command without where its result goes; empty where the provenance does not tell."""
     models = _mapping(told.get("models"))
     pairs, probe = told.get("pairs"), _mapping(told.get("probe"))
-    is_matrix = pairs == "between_models"
+    is_matrix, heard = pairs == "between_models", probe_words(probe)
     sides = [_mapping(models.get(side)) for side in (models if is_matrix else "xy")]
     names = [_at(side.get("name"), side.get("revision")) for side in sides]
     was_in_python = probe.get("kind") == "in hand" or not isinstance(pairs, str | None)
     if was_in_python or not names or not all(names):
         return []
     if "ends" in told:
-        words = ["profile", names[0], *_probe(probe), *_many("against", told.get("against"))]
+        words = ["profile", names[0], *heard, *_many("against", told.get("against"))]
         words += _many("layer", told.get("layers")) + _one("rows", told.get("rows"))
         return words
     if "run" in told:
-        words = ["trajectory", sides[0]["name"], *_probe(probe)]
+        words = ["trajectory", sides[0]["name"], *heard]
         words += _many("against", told.get("against"))
     else:
         if is_matrix:
             labelled = zip(models, names, strict=True)
-            words = ["matrix", *(f"{label}={name}" for label, name in labelled), *_probe(probe)]
+            words = [
+                "matrix",
+                *(f"{label}={name}" for label, name in labelled),
+                *heard,
+            ]
         else:
-            words = ["compare", *(names[:1] if sides[0] == sides[1] else names), *_probe(probe)]
+            words = [
+                "compare",
+                *(names[:1] if sides[0] == sides[1] else names),
+                *heard,
+            ]
             words += _one("pairs", pairs if pairs != "all" else None)
         words += _many("layer", told.get("layers"))
         words += _one("frames-per-utterance", told.get("frames_per_utterance"))
@@ -94,7 +102,8 @@ def _at(name: object, revision: object) -> str:
     return f"{name}@{revision}" if at_commit else name
 
 
-def _probe(probe: Mapping) -> list[str]:
+def probe_words(probe: Mapping) -> list[str]:
+    """Options that name what was heard, first of all `--probe`; what is not known is left out."""
     words = _one("max-utterances", probe.get("max_utterances"))
     words += _one("max-seconds", probe.get("max_seconds"))
     name, kind = _at(probe.get("dataset"), probe.get("revision")), probe.get("kind")

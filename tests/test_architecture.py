@@ -31,7 +31,7 @@ STANDS = {
         source states storage stream tensor_file tiles
     """,
     2: """
-        alarm cells claims comparison contrast convergence differences earlier floor hearing
+        advice alarm cells claims comparison contrast convergence differences earlier floor hearing
         identification indicators jobs listening merging model_matrix plan profile_table profiling
         reduction rescoring run_statistics session several spreading summary training trajectory
         trajectory_runs verdict_table

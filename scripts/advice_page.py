@@ -1,0 +1,55 @@
+"""docs/advice.md from docs/advice.json: each check of advice, followed or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hf_repsim.advice import ADVICE
+from hf_repsim.markdown import plain, table
+
+_HEAD = """\
+# Was the advice right?
+
+Each kind of advice of `hf-repsim advise` was checked on models whose error rates can be had here.
+Every check is in the tables, misses included; `scripts/advice_record.py` made them, and
+[advice.json](advice.json) holds them with all rows. The rules of advice, and of what counts as
+followed, stood before the checks. One error more or less may turn an outcome.
+"""
+_ASIDE = "no advice"
+
+
+def page(cases: Sequence[dict[str, Any]]) -> str:
+    """The document of some cases."""
+    kinds = [name for name in ADVICE if any(_of(cases, name))]
+    counts = [[name, ADVICE[name].title, *map(str, tally(cases, name)), _silent(cases, name)]
+              for name in kinds]  # fmt: skip
+    head = ["kind", "what", "followed", "of", "no advice given"]
+    parts = [_HEAD, table([head, *counts])]
+    for name in kinds:
+        parts += [f"## {name}: {ADVICE[name].title.lower()}", _of_kind(_of(cases, name))]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def tally(cases: Sequence[dict[str, Any]], kind: str) -> tuple[int, int]:
+    """How much advice of a kind was followed, and how much was checked."""
+    told = [record["followed"] for _, record in _of(cases, kind) if record["followed"] is not None]
+    return sum(told), len(told)
+
+
+def _silent(cases: Sequence[dict[str, Any]], kind: str) -> str:
+    return str(sum(record["followed"] is None for _, record in _of(cases, kind)))
+
+
+def _of(cases: Sequence[dict[str, Any]], kind: str) -> list[tuple[str, dict[str, Any]]]:
+    return [(c["case"], r) for c in cases for r in c["records"] if r["kind"] == kind]
+
+
+def _of_kind(records: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    rule = next((r["rule"] for _, r in records if r["followed"] is not None), "")
+    rows = [["case", "advice", "what came out", "followed"]]
+    for case, record in records:
+        came = ", ".join(f"{name} {100 * rate:.1f}" for name, rate in record["rows"].items())
+        followed = {True: "yes", False: "no", None: "-"}[record["followed"]]
+        rows.append([plain(case), plain(record["what"] or _ASIDE), plain(came or "-"), followed])
+    return f"Followed: {rule}. Rates in %.\n\n{table(rows)}" if rule else table(rows)
