@@ -6,10 +6,10 @@ import numpy as np
 
 from hf_repsim.advice.proposal import (
     Advice,
-    are_of_two_models,
     command,
     data_words,
     how_sure,
+    is_of_layers,
     levels,
     model_word,
     module_behind,
@@ -22,7 +22,7 @@ from hf_repsim.summary.words import layer, leading_measure, listed, model_names,
 def to_map(result: SimilarityResult) -> list[Advice]:
     """For each level of the shallower model one of the deeper, in order, as like as can be."""
     measure = leading_measure(result)
-    if measure is None or not are_of_two_models(result):
+    if measure is None or not is_of_layers(result, one=False):
         return []
     names = {"x": levels(result.layers_x), "y": levels(result.layers_y)}
     if len(names["x"]) == len(names["y"]) or min(map(len, names.values())) < 2:

@@ -14,13 +14,13 @@ from hf_repsim.advice.proposal import (
     degrees,
     how_sure,
     is_next,
+    is_of_layers,
     levels,
     model_word,
     module_behind,
     modules_of,
     place,
 )
-from hf_repsim.cells import is_one_model, is_plain
 from hf_repsim.result import SimilarityResult
 from hf_repsim.summary.words import layer, leading_measure, listed, number
 
@@ -35,7 +35,7 @@ def to_drop(result: SimilarityResult) -> list[Advice]:
     differs much between models, and in one that uses all of its blocks none is within the limit.
     """
     measure = leading_measure(result)
-    if measure is None or not (is_plain(result) and is_one_model(result)):
+    if measure is None or not is_of_layers(result, one=True):
         return []
     turns = block_turns(result, measure)
     ranked = sorted(turns, key=turns.get)

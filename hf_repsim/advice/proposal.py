@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from hf_repsim.cells import is_one_model, is_plain
+from hf_repsim.models.files import UNTRAINED
 from hf_repsim.reproduce import probe_words
 from hf_repsim.result import SimilarityResult
 from hf_repsim.summary.words import FEW_UTTERANCES, number
@@ -59,9 +60,11 @@ def is_next(below: str, above: str) -> bool:
     return is_stream and int(other[2]) == int(one[2]) + 1
 
 
-def are_of_two_models(result: SimilarityResult) -> bool:
-    """Whether two different models were compared, layers with layers."""
-    return is_plain(result) and not is_one_model(result)
+def is_of_layers(result: SimilarityResult, *, one: bool) -> bool:
+    """Whether layers of one model, or of two, were compared, and none has random weights."""
+    names = [str(model.get("name")) for model in result.models.values()]
+    is_trained = not any(name.startswith(UNTRAINED) for name in names)
+    return is_plain(result) and is_one_model(result) is one and is_trained
 
 
 def how_sure(

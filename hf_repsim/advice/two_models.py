@@ -8,11 +8,11 @@ import numpy as np
 
 from hf_repsim.advice.proposal import (
     Advice,
-    are_of_two_models,
     command,
     data_words,
     degrees,
     how_sure,
+    is_of_layers,
     levels,
     model_word,
     module_behind,
@@ -171,7 +171,7 @@ def _renewing(paths: list[str]) -> str:
 def _ladder(result: SimilarityResult) -> _Ladder | None:
     """None unless the result is of a copy and its original, and the copy has left it."""
     measure = leading_measure(result)
-    if measure is None or not are_of_two_models(result):
+    if measure is None or not is_of_layers(result, one=False):
         return None
     names = levels(result.layers_x)
     if set(names) != set(levels(result.layers_y)):

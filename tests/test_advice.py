@@ -1,0 +1,313 @@
+"""Advice on made-up results whose right answer is known, and none where there is no reason."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import shlex
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_cli import run
+from tiny_models import save_model
+from trajectories import LAYERS, STEPS, experiment
+
+from hf_repsim.advice import ADVICE, advice_text, advise
+from hf_repsim.advice.mapping import best_path, uniform_path
+from hf_repsim.result import SimilarityResult
+from hf_repsim.states import load_model
+
+SCRIPTS, DOCS = (Path(__file__).parent.parent / name for name in ("scripts", "docs"))
+PROBE = {"dataset": "org/speech", "config": "clean", "split": "test", "kind": "hub"}
+
+
+def cosine(degrees):
+    return math.cos(math.radians(degrees))
+
+
+def model(name, n=6, kind="encoder", **more):
+    modules = {f"{kind}.{i}": f"tower.layers.{i - 1}" for i in range(1, n)}
+    modules = {f"{kind}.0": "tower.layers.0 (input)", **modules}
+    return {"name": name, "modules": modules, **more}
+
+
+def result(cells, x, y, *, measure="blocked_cka", **columns):
+    """`cells` maps (layer of x, layer of y) to degrees."""
+    n = len(cells)
+    table = {
+        "measure": [measure] * n,
+        "layer_x": [a for a, _ in cells],
+        "layer_y": [b for _, b in cells],
+        "value": [cosine(d) for d in cells.values()],
+        "n_utterances": [300] * n,
+    }
+    return SimilarityResult(table | columns, {"models": {"x": x, "y": y}, "probe": PROBE})
+
+
+def one_model(turns, kind="encoder", name="org/one"):
+    names = [f"{kind}.{i}" for i in range(len(turns) + 1)]
+    x = model(name, len(names), kind)
+    return result(dict(zip(pairwise(names), turns, strict=True)), x, x)
+
+
+def two_models(apart, y="org/tuned", **columns):
+    names = [f"encoder.{i}" for i in range(len(apart))]
+    cells = {(name, name): d for name, d in zip(names, apart, strict=True)}
+    return result(cells, model("org/base", len(names)), model(y, len(names)), **columns)
+
+
+def kinds(*results):
+    return [one.kind for one in advise(results)]
+
+
+def only(kind, *results):
+    (one,) = [one for one in advise(results) if one.kind == kind]
+    return one
+
+
+def test_a_block_that_changes_nothing_is_the_one_to_drop():
+    one = only("drop", one_model([40, 30, 4, 35]))
+    assert one.modules == ("tower.layers.2",) and "encoder.3" in one.what
+    assert one.snippet == "del model.tower.layers[2]"
+    assert "encoder.2 30.0, encoder.4 35.0 and encoder.1 40.0" in one.evidence
+    assert one.check.startswith("python scripts/check_advice.py drop org/one tower.layers.2 ")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        one_model([40, 30, 25, 35]),  # each does something
+        one_model([5, 4]),  # two blocks tell nothing of a third
+        one_model([5, 4, 3, 5], kind="conv"),  # nothing passes by a convolution
+        one_model([5, 4, 3, 5], name="untrained:org/one"),
+    ],
+    ids=["all work", "few", "conv", "untrained"],
+)
+def test_no_block_is_dropped_without_a_reason(found):
+    assert kinds(found) == []
+
+
+def test_a_copy_leaves_where_its_layers_do_and_what_added_most_is_restored():
+    one = only("restore", two_models([0, 0, 0, 4, 30, 33]))
+    assert "first leaves base at encoder.3, most in what ends in encoder.4" in one.what
+    assert one.modules == ("tower.layers.3",)
+    assert one.check.split()[2:6] == ["restore", "org/base", "org/tuned", "tower.layers.3"]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        two_models([0, 0.1, 0.2, 0.3]),  # no more than rounding
+        two_models([50, 60, 70, 75]),  # two models, not a copy
+        two_models([0, 30]),
+        two_models([0, 10, 20, 30], y="untrained:org/base"),
+    ],
+    ids=["rounding", "no copy", "few", "untrained"],
+)
+def test_what_is_no_copy_that_left_gives_no_advice(found):
+    assert kinds(found) == []
+
+
+def test_layers_that_hardly_moved_are_frozen_and_the_top_that_was_replaced_begins_anew():
+    tuned = two_models([1, 2, 3, 15, 28, 30])
+    frozen, anew = only("freeze", tuned), only("renew", tuned)
+    assert frozen.modules == ("tower.layers.0", "tower.layers.1") and "encoder.2" in frozen.what
+    assert anew.modules == ("tower.layers.3", "tower.layers.4") and "encoder.4" in anew.what
+
+
+def test_no_more_than_a_third_of_the_layers_begins_anew():
+    assert len(only("renew", two_models([1, 28, 28, 29, 29, 30])).modules) == 2
+
+
+def test_an_interval_tells_how_sure_and_its_absence_is_told():
+    tuned = [0, 0, 3, 30]
+    assert "300 utterances, and no interval" in only("restore", two_models(tuned)).uncertainty
+    ends = {"low": [0.9, 0.9, 0.9, 0.8], "high": [1.0, 1.0, 1.0, 0.87]}
+    sure = only("restore", two_models(tuned, **ends)).uncertainty
+    assert sure == "encoder.3: 95 % interval 0.80 to 0.87 over 300 utterances"
+    few = two_models(tuned, n_utterances=[20] * 4)
+    assert only("restore", few).uncertainty.endswith("; that is little")
+
+
+def trained(order, **truth):
+    return experiment(["lstm"], [0], order=order, **truth)
+
+
+def slowed(found, layers):
+    """The same run, in which some layers come to their end in step with time."""
+    columns = [found.columns[name] for name in ("value", "against", "step", "layer_x", "layer_y")]
+    found.columns["value"][:] = [
+        0.3 + 0.7 * step / STEPS[-1] if (against, x) == ("final", y) and x in layers else value
+        for value, against, step, x, y in zip(*columns, strict=True)
+    ]
+    return found
+
+
+def test_what_settles_by_half_of_the_training_is_frozen_from_there():
+    one = only("freeze", slowed(trained("bottom-up"), LAYERS["lstm"][4:]))
+    assert "freeze the layers up to conv.3 from step 16 on" in one.what
+    assert "lstm-seed-0/checkpoint-16 " in one.check and "conv.3 1.48" in one.evidence
+
+
+def test_no_layer_is_frozen_that_settles_late_or_above_one_that_does_or_where_all_settle():
+    assert "freeze" not in kinds(slowed(trained("bottom-up"), LAYERS["lstm"]))
+    assert "freeze" not in kinds(slowed(trained("bottom-up"), LAYERS["lstm"][:1]))
+    assert "freeze" not in kinds(trained("bottom-up"))
+
+
+def test_a_run_that_learnt_nothing_gives_no_advice():
+    assert kinds(trained("collapsed")) == []
+
+
+def test_checkpoints_in_which_all_layers_have_settled_may_be_averaged():
+    one = only("average", trained("top-down"))
+    steps = [int(word) for word in one.check.split(" --")[0].split() if word.isdigit()]
+    assert steps == list(STEPS[-len(steps) :]) and 2 <= len(steps) < len(STEPS)
+    least = float(one.evidence.split("at least ")[1].split()[0])
+    assert 0.9 <= least < 1
+
+
+def deeper(values):
+    names = [[f"encoder.{i}" for i in range(n)] for n in values.shape]
+    cells = {(a, b): math.degrees(math.acos(values[i, j]))
+             for i, a in enumerate(names[0]) for j, b in enumerate(names[1])}  # fmt: skip
+    sides = (model(name, n) for name, n in zip(("org/x", "org/y"), values.shape, strict=True))
+    return result(cells, *sides)
+
+
+def test_a_student_is_led_by_the_layers_it_is_most_like_in_order():
+    values = np.full((3, 6), 0.2)
+    values[0, 1] = values[1, 2] = values[2, 4] = 0.9
+    for found in (deeper(values), deeper(values.T)):
+        one = only("map", found)
+        assert "encoder.0 from encoder.1, encoder.1 from encoder.2 and encoder.2 from" in one.what
+        assert "along this path 0.90" in one.evidence
+        assert "encoder.2=encoder.4" in one.check
+    assert "map" not in kinds(two_models([0, 5, 10, 15]))
+
+
+def test_the_best_path_is_the_best_of_all():
+    random = np.random.default_rng(0)
+    for rows, columns in ((1, 4), (3, 3), (3, 7), (5, 8)):
+        values = random.uniform(size=(rows, columns))
+        sums = {p: values[range(rows), p].sum() for p in combinations(range(columns), rows)}
+        assert tuple(best_path(values)) == max(sums, key=sums.get)
+    assert uniform_path(4, 7) == [0, 2, 4, 6]
+
+
+def a_profile():
+    layers, targets = ["encoder.0", "encoder.1", "final"], ["input", "words"]
+    cells = [(a, b) for a in layers for b in targets]
+    values = [0.9, 0.2, 0.5, 0.75, 0.4, 0.7]
+    columns = {
+        "measure": ["heldout_cca"] * 6,
+        "layer_x": [a for a, _ in cells],
+        "layer_y": [b for _, b in cells],
+        "value": values,
+        "low": [v - 0.1 for v in values],
+        "high": [v + 0.1 for v in values],
+        "as_good": [True, False, False, True, False, True],
+        "n_utterances": [300] * 6,
+        "note": [""] * 6,
+    }
+    one = model("org/one", 2)
+    return SimilarityResult(columns, {"models": {"x": one, "y": one}, "probe": PROBE})
+
+
+def test_features_come_from_the_best_layer_of_a_target_that_is_labelled():
+    one = only("features", a_profile())
+    assert one.what == "For words, take features from encoder.1."
+    assert "0.75 there, 0.20 in the worst" in one.evidence
+    assert one.uncertainty == "95 % interval 0.65 to 0.85; as good: final"
+    assert "features org/one encoder.1 --target words --data org/speech:clean:test" in one.check
+
+
+def test_code_and_commands_hold_no_more_than_paths_and_quoted_names():
+    found = one_model([40, 30, 4, 35], name="org/one; rm -rf x\n#\x1b[31m")
+    modules = found.provenance["models"]["x"]["modules"]
+    modules["encoder.3"] = "tower.layers.2]; import os  # [0"
+    (one,) = advise([found])
+    assert one.snippet == "" and one.modules == ()
+    assert shlex.split(one.check)[3].startswith("org/one; rm -rf x") and "\x1b" not in one.check
+    assert "\n" not in one.check
+    found = one_model([40, 30, 4, 35], name="--option")
+    assert shlex.split(only("drop", found).check)[3] == "MODEL"
+
+
+@pytest.mark.parametrize(
+    "found",
+    [one_model([40, 30, 4, 35]), two_models([1, 2, 3, 15, 28, 30]), a_profile()],
+    ids=["one", "two", "profile"],
+)
+def test_snippets_are_python(found):
+    for one in advise([found]):
+        assert one.snippet
+        ast.parse(one.snippet)
+
+
+def test_a_result_records_the_modules_of_its_layers(tmp_path):
+    found = load_model(save_model(tmp_path, "hubert-base"))
+    modules = found.provenance()["modules"]
+    assert set(modules) == set(found.layers)
+    whole = dict(found.whole.named_modules())
+    assert modules["encoder.1"] in whole
+    assert modules["encoder.0"].endswith(" (input)")
+
+
+def test_advice_is_printed_with_evidence_a_check_and_how_often_it_was_right(tmp_path):
+    folder = one_model([40, 30, 4, 35]).save(tmp_path / "kept")
+    told = run("advise", folder).stdout
+    for part in ("Block to drop: ", "  evidence: ", "  how sure: ", "  check: python scripts/"):
+        assert part in told
+    assert ADVICE["drop"].record in told
+    (row,) = json.loads(run("advise", folder, "--json").stdout)
+    assert row["kind"] == "drop" and row["checked"] == ADVICE["drop"].checked
+
+
+def test_where_there_is_no_reason_nothing_is_advised(tmp_path):
+    folder = one_model([40, 30, 25, 35]).save(tmp_path / "kept")
+    done = run("advise", folder)
+    assert done.stdout == "" and "nothing in these results gives a reason" in done.stderr
+    assert run("advise", folder, "--json").stdout.strip() == "[]"
+
+
+def test_help_says_what_each_kind_is_read_off():
+    told = run("advise", "--help").stdout
+    for kind in ADVICE.values():
+        assert f"\n  {kind.name} " in told and kind.needs.split(",")[0] in told
+
+
+def test_text_of_several_results_comes_kind_by_kind():
+    told = advice_text(advise([two_models([1, 2, 3, 15, 28, 30]), a_profile()]))
+    order = [told.index(ADVICE[kind].title) for kind in ("features", "restore", "freeze", "renew")]
+    assert order == sorted(order)
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+
+
+def test_the_page_of_outcomes_and_the_record_of_each_kind_are_those_of_the_stored_checks(scripts):
+    from advice_page import page, tally
+
+    cases = json.loads((DOCS / "advice.json").read_text(encoding="utf-8"))
+    assert page(cases) == (DOCS / "advice.md").read_text(encoding="utf-8")
+    kept = {kind.name: (kind.followed, kind.checked) for kind in ADVICE.values()}
+    assert kept == {name: tally(cases, name) for name in ADVICE}
+
+
+def test_a_classifier_finds_what_is_there_and_nothing_in_noise(scripts):
+    from check_advice import accuracy
+
+    random = torch.Generator().manual_seed(0)
+    classes = torch.arange(300) % 3
+    y = torch.nn.functional.one_hot(classes, 3).double()
+    noise = torch.randn(300, 4, generator=random, dtype=torch.float64)
+    groups = torch.arange(300) // 100
+    assert accuracy(noise + 5 * y @ torch.ones(3, 4, dtype=y.dtype).triu(), y, groups) > 0.95
+    assert accuracy(noise, y, groups) < 0.5
