@@ -21,14 +21,21 @@ _ASIDE = "no advice"
 
 def page(cases: Sequence[dict[str, Any]]) -> str:
     """The document of some cases."""
-    kinds = [name for name in ADVICE if any(_of(cases, name))]
-    counts = [[name, ADVICE[name].title, *map(str, tally(cases, name)), _silent(cases, name)]
-              for name in kinds]  # fmt: skip
-    head = ["kind", "what", "followed", "of", "no advice given"]
-    parts = [_HEAD, table([head, *counts])]
-    for name in kinds:
-        parts += [f"## {name}: {ADVICE[name].title.lower()}", _of_kind(_of(cases, name))]
+    parts = [_HEAD, summary(cases)]
+    for name in ADVICE:
+        if found := _of(cases, name):
+            parts += [f"## {name}: {ADVICE[name].title.lower()}", _of_kind(found)]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def summary(cases: Sequence[dict[str, Any]]) -> str:
+    """A row per kind: how much was followed, of how much; and where there was no advice."""
+    rows = [["kind", "advice", "followed", "of", "cases without advice"]]
+    for name, kind in ADVICE.items():
+        if _of(cases, name):
+            counts = [*tally(cases, name), _silent(cases, name)]
+            rows.append([f"`{name}`", kind.title, *map(str, counts)])
+    return table(rows)
 
 
 def tally(cases: Sequence[dict[str, Any]], kind: str) -> tuple[int, int]:
@@ -37,8 +44,8 @@ def tally(cases: Sequence[dict[str, Any]], kind: str) -> tuple[int, int]:
     return sum(told), len(told)
 
 
-def _silent(cases: Sequence[dict[str, Any]], kind: str) -> str:
-    return str(sum(record["followed"] is None for _, record in _of(cases, kind)))
+def _silent(cases: Sequence[dict[str, Any]], kind: str) -> int:
+    return sum(record["followed"] is None for _, record in _of(cases, kind))
 
 
 def _of(cases: Sequence[dict[str, Any]], kind: str) -> list[tuple[str, dict[str, Any]]]:

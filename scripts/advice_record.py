@@ -36,7 +36,7 @@ from advice_material import (
     save,
     spoilt,
 )
-from advice_page import page
+from advice_page import page, summary
 from check_advice import (
     Outcome,
     average,
@@ -62,6 +62,7 @@ from hf_repsim.states import check_model
 from hf_repsim.terminal import quiet
 from hf_repsim.training.corpus import split_by_speaker
 
+TABLE = "<!-- advice -->"  # of the README, above it
 BOTH = (0, 1)  # seeds of fine-tuning
 
 Case = Callable[[], list[dict[str, Any]]]
@@ -150,7 +151,7 @@ def _freeze_early(of: Material, label: str) -> list[dict[str, Any]]:
 
     def check(one: Advice) -> Outcome:
         start = Recogniser.load(str(of.run(label) / Path(_word(one, 3)).name))
-        return freeze(start, _of_model(start, one), sides, steps=STEPS, seeds=BOTH)
+        return freeze(start, _first_to_learn(start, one), sides, steps=STEPS, seeds=BOTH)
 
     return _records("freeze", result, check)
 
@@ -164,7 +165,7 @@ def _tune(of: Material, label: str) -> list[dict[str, Any]]:
     options = {"probe": of.half(0), "measures": ["blocked_cka"], "pairs": "same_depth"}
     result = compare(of.last(label), tuned, **options)
     how = {"steps": STEPS, "seeds": BOTH}
-    frozen = _records("freeze", result, lambda one: freeze(base, one.modules, sides, **how))
+    frozen = _records("freeze", result, lambda one: freeze(base, one.modules[0], sides, **how))
     anew = _records("renew", result, lambda one: renewed(base, one.modules, sides, **how))
     return [*frozen, *anew]
 
@@ -198,14 +199,13 @@ def _records(
     return records
 
 
-def _of_model(start: Recogniser, one: Advice) -> list[str]:
-    """Modules of the layers that are frozen; older results do not record them."""
+def _first_to_learn(start: Recogniser, one: Advice) -> str:
+    """The module behind the last layer that is frozen; older results do not record it."""
     if one.modules:
-        return list(one.modules)
+        return one.modules[0]
     table = list(check_model(start.name).values())
     top = one.what.split(" up to ")[1].split()[0]
-    below = table[: [layer.name for layer in table].index(top) + 1]
-    return [layer.module_path for layer in below if not layer.module_path.endswith("(input)")]
+    return table[[layer.name for layer in table].index(top) + 1].module_path
 
 
 def _word(one: Advice, i: int) -> str:
@@ -217,13 +217,17 @@ def _steps(one: Advice) -> list[int]:
 
 
 def write(work: Path, docs: Path) -> None:
-    """docs/advice.json and docs/advice.md of the cases that were done."""
+    """docs/advice.json and docs/advice.md of the cases that were done, and the README's table."""
     done = sorted(work.glob("case-*.json"))
     told = [json.loads(path.read_text(encoding="utf-8")) for path in done]
     told.sort(key=lambda case: list(ADVICE).index(case["records"][0]["kind"]))
     text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False)
     (docs / "advice.json").write_text(f"{text}\n", encoding="utf-8")
     (docs / "advice.md").write_text(page(told), encoding="utf-8")
+    readme = docs.parent / "README.md"
+    before, _, after = readme.read_text(encoding="utf-8").partition(f"{TABLE}\n")
+    rest = after[after.index("\n\n", 1) :] if after.startswith("|") else after
+    readme.write_text(f"{before}{TABLE}\n{summary(told)}{rest}", encoding="utf-8")
 
 
 def main() -> int:

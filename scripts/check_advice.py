@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from check_learning import Guide, fine_tuned
+from check_learning import Guide, before, fine_tuned
 from check_models import Recogniser, averaged, clips_of, renew, with_part_of, without
 
 from hf_repsim.advice.mapping import uniform_path
@@ -81,20 +81,30 @@ def average(run: Path, steps: Sequence[int], clips: Sequence[Clip]) -> Outcome:
     return Outcome(rows, mean <= last, "the mean has no more WER than the last of them")
 
 
-def freeze(
-    of: Recogniser, paths: Sequence[str], sides: Sequence[list[Clip]], **how: Any
-) -> Outcome:
-    """Fine-tune with these modules frozen, with as many of the last others, and with none."""
+def freeze(of: Recogniser, first: str, sides: Sequence[list[Clip]], **how: Any) -> Outcome:
+    """Fine-tune with all before a module frozen, with as many layers at the top, and with none."""
     learnt, examined = sides
-    others = [path for path in _modules(of) if path not in paths][-len(paths) :]
+    paths, own = _modules(of), before(of, first)
+    n = max(1, paths.index(first)) if first in paths else 1
+    others = [name for name, _ in of.model.named_parameters()
+              if any(name.startswith(f"{path}.") for path in paths[-n:])]  # fmt: skip
     rows = {"before": of.wer(examined)}
-    for name, frozen in (("none frozen", ()), ("as advised", paths), ("others", others)):
+    told = {
+        "none frozen": (),
+        f"frozen before {first}": own,
+        f"frozen: {_ends(paths[-n:])}": others,
+    }
+    for name, frozen in told.items():
         rates = [fine_tuned(of, learnt, seed=seed, frozen=frozen, steps=how["steps"]).wer(examined)
                  for seed in how["seeds"]]  # fmt: skip
-        rows[f"{name}: {', '.join(frozen)}" if frozen else name] = float(np.mean(rates))
+        rows[name] = float(np.mean(rates))
     _, whole, advised, other = rows.values()
     rule = "at most a tenth more WER than with none frozen, and no more than with others frozen"
     return Outcome(rows, advised <= 1.1 * whole and advised <= other, rule)
+
+
+def _ends(paths: Sequence[str]) -> str:
+    return " to ".join(dict.fromkeys((paths[0], paths[-1])))
 
 
 def renewed(
@@ -194,11 +204,11 @@ def _sides(data: str, most: int | None, speakers: Sequence[str]) -> tuple[list[C
     return split_by_speaker(clips_of(data, most=most), speakers=speakers)
 
 
-def _fine_tuning(check: Callable) -> Callable[[argparse.Namespace], Outcome]:
+def _fine_tuning(check: Callable, what: str) -> Callable[[argparse.Namespace], Outcome]:
     def run(o: argparse.Namespace) -> Outcome:
         sides = _sides(o.data, o.max_utterances, o.eval_speaker)
         how = {"steps": o.steps, "seeds": range(o.seeds)}
-        return check(Recogniser.load(o.model), o.modules, sides, **how)
+        return check(Recogniser.load(o.model), getattr(o, what), sides, **how)
 
     return run
 
@@ -240,8 +250,8 @@ CHECKS: dict[str, tuple[str, Callable[[argparse.Namespace], Outcome]]] = {
         lambda o: restore(*map(Recogniser.load, (o.original, o.copy)), o.module, _clips(o)),
     ),
     "average": ("run steps", lambda o: average(Path(o.run), o.steps, _clips(o))),
-    "freeze": ("model modules", _fine_tuning(freeze)),
-    "renew": ("model modules", _fine_tuning(renewed)),
+    "freeze": ("model module", _fine_tuning(freeze, "module")),
+    "renew": ("model modules", _fine_tuning(renewed, "modules")),
     "map": ("student teacher pairs", _mapping),
 }
 _SEVERAL = {

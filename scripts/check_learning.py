@@ -82,15 +82,15 @@ def fine_tuned(
 ) -> Recogniser:
     """A copy of a CTC recogniser that has learnt from clips, four at a time.
 
-    Modules that are frozen keep their weights, and are heard as in evaluation.
+    Weights that are frozen, by name, stay as they are.
     """
     if start.speaks:
         raise ValueError(f"{start.name} has a decoder; fine-tuning here is of CTC models alone")
     found, order = start.copied(), np.random.default_rng(seed)
     model = found.model.train()
     torch.manual_seed(seed)
-    for path in frozen:
-        model.get_submodule(path).requires_grad_(False).eval()
+    for name in frozen:
+        model.get_parameter(name).requires_grad_(False)
     weights = [w for w in model.parameters() if w.requires_grad]
     weights += guide.begin(found) if guide else []
     learner = torch.optim.AdamW(weights, lr=rate, weight_decay=0.01)
@@ -110,6 +110,19 @@ def fine_tuned(
         guide.end()
     model.requires_grad_(True).eval()
     return found
+
+
+def before(of: Recogniser, path: str) -> list[str]:
+    """Names of the weights that a model lists before those of a module.
+
+    Raises:
+        ValueError: no weight is listed before them, or the module has none.
+    """
+    names = [name for name, _ in of.model.named_parameters()]
+    first = next((i for i, name in enumerate(names) if name.startswith(f"{path}.")), 0)
+    if not first:
+        raise ValueError(f"no weight of {of.name} comes before a weight of {path}")
+    return names[:first]
 
 
 def _labels(of: Recogniser, clips: Sequence[Clip]) -> Tensor:

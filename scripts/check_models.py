@@ -64,7 +64,8 @@ class Recogniser:
         given, tokenizer = self.inputs([clip]), self.processor.tokenizer
         if self.speaks:
             most = 8 + int(_TOKENS_A_SECOND * clip.seconds)
-            said = self.model.generate(**given, max_new_tokens=most, do_sample=False)
+            how = {"max_new_tokens": most, "max_length": None, "do_sample": False}
+            said = self.model.generate(**given, **how)
             return normalise(tokenizer.decode(said[0], skip_special_tokens=True))
         return normalise(tokenizer.decode(self.model(**given).logits[0].argmax(-1)))
 

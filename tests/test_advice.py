@@ -18,6 +18,7 @@ from trajectories import LAYERS, STEPS, experiment
 
 from hf_repsim.advice import ADVICE, advice_text, advise
 from hf_repsim.advice.mapping import best_path, uniform_path
+from hf_repsim.advice.two_models import freezing
 from hf_repsim.result import SimilarityResult
 from hf_repsim.states import load_model
 
@@ -93,7 +94,9 @@ def test_no_block_is_dropped_without_a_reason(found):
 
 def test_a_copy_leaves_where_its_layers_do_and_what_added_most_is_restored():
     one = only("restore", two_models([0, 0, 0, 4, 30, 33]))
-    assert "first leaves base at encoder.3, most in what ends in encoder.4" in one.what
+    assert (
+        "copy of base, it first leaves it at encoder.3, most in what ends in encoder.4" in one.what
+    )
     assert one.modules == ("tower.layers.3",)
     assert one.check.split()[2:6] == ["restore", "org/base", "org/tuned", "tower.layers.3"]
 
@@ -102,11 +105,10 @@ def test_a_copy_leaves_where_its_layers_do_and_what_added_most_is_restored():
     "found",
     [
         two_models([0, 0.1, 0.2, 0.3]),  # no more than rounding
-        two_models([50, 60, 70, 75]),  # two models, not a copy
         two_models([0, 30]),
         two_models([0, 10, 20, 30], y="untrained:org/base"),
     ],
-    ids=["rounding", "no copy", "few", "untrained"],
+    ids=["rounding", "few", "untrained"],
 )
 def test_what_is_no_copy_that_left_gives_no_advice(found):
     assert kinds(found) == []
@@ -115,12 +117,28 @@ def test_what_is_no_copy_that_left_gives_no_advice(found):
 def test_layers_that_hardly_moved_are_frozen_and_the_top_that_was_replaced_begins_anew():
     tuned = two_models([1, 2, 3, 15, 28, 30])
     frozen, anew = only("freeze", tuned), only("renew", tuned)
-    assert frozen.modules == ("tower.layers.0", "tower.layers.1") and "encoder.2" in frozen.what
+    assert frozen.modules == ("tower.layers.2",) and "leads to encoder.2 next" in frozen.what
     assert anew.modules == ("tower.layers.3", "tower.layers.4") and "encoder.4" in anew.what
 
 
 def test_no_more_than_a_third_of_the_layers_begins_anew():
     assert len(only("renew", two_models([1, 28, 28, 29, 29, 30])).modules) == 2
+
+
+def test_nothing_is_frozen_or_begun_anew_where_all_layers_moved():
+    assert kinds(two_models([50, 60, 70, 75])) == ["restore"]
+
+
+def test_code_freezes_all_that_comes_before_the_first_module_that_learns():
+    tower = torch.nn.Module()
+    tower.front, tower.layers = (
+        torch.nn.Conv1d(1, 1, 3),
+        torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(12)),
+    )
+    tower.norm = torch.nn.LayerNorm(2)
+    exec(freezing("layers.1"), {"model": tower})
+    still = {name for name, weight in tower.named_parameters() if not weight.requires_grad}
+    assert still == {"front.weight", "front.bias", "layers.0.weight", "layers.0.bias"}
 
 
 def test_an_interval_tells_how_sure_and_its_absence_is_told():
@@ -293,10 +311,11 @@ def scripts(monkeypatch):
 
 
 def test_the_page_of_outcomes_and_the_record_of_each_kind_are_those_of_the_stored_checks(scripts):
-    from advice_page import page, tally
+    from advice_page import page, summary, tally
 
     cases = json.loads((DOCS / "advice.json").read_text(encoding="utf-8"))
     assert page(cases) == (DOCS / "advice.md").read_text(encoding="utf-8")
+    assert f"<!-- advice -->\n{summary(cases)}\n" in (DOCS.parent / "README.md").read_text("utf-8")
     kept = {kind.name: (kind.followed, kind.checked) for kind in ADVICE.values()}
     assert kept == {name: tally(cases, name) for name in ADVICE}
 

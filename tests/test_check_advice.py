@@ -85,17 +85,19 @@ def test_the_mean_of_checkpoints_is_the_mean_of_their_weights(taught):
 
 
 def test_what_is_frozen_does_not_learn_and_the_start_stays(taught, recogniser):
-    from check_learning import fine_tuned
+    from check_learning import before, fine_tuned
     from check_models import clips_of
 
     kept = weights(recogniser.model)
-    how = {"steps": 2, "seed": 0, "frozen": ["cnn.conv_layers.0"]}
+    how = {"steps": 2, "seed": 0, "frozen": before(recogniser, "cnn.conv_layers.1")}
     clips = clips_of(taught[1])
     one, again = (fine_tuned(recogniser, clips, **how).model for _ in range(2))
     assert same(recogniser.model, kept) and same(one, weights(again))
     moved = {name for name, weight in one.state_dict().items() if not weight.equal(kept[name])}
     assert moved and not any(name.startswith("cnn.conv_layers.0") for name in moved)
     assert all(weight.requires_grad for weight in one.parameters())
+    with pytest.raises(ValueError, match="comes before a weight of"):
+        before(recogniser, "cnn.conv_layers.0")
 
 
 def test_a_guided_student_comes_nearer_to_its_teacher(taught, recogniser):

@@ -66,7 +66,7 @@ def _freeze_early(result: SimilarityResult, run: TrainedRun, measure: str) -> Ad
     latest = max(curve.epoch for curve in settled)
     step = int(run.steps[np.argmax(run.epochs >= latest)])
     top, modules = settled[-1].layer, modules_of(result)
-    paths = [path for curve in settled if (path := module_behind(modules, curve.layer))]
+    path = module_behind(modules, curves[len(settled)].layer)
     late = [f"{layer(c.layer)} {c.epoch:.3g}" for c in curves if np.isfinite(c.epoch)]
     return Advice(
         "freeze",
@@ -75,12 +75,12 @@ def _freeze_early(result: SimilarityResult, run: TrainedRun, measure: str) -> Ad
         f"by {measure} they were {CONVERGED} of their way to the end by epoch {latest:.3g} of "
         f"{run.epochs[-1]:.3g}; epochs of all: {listed(late)}",
         _ONE_RUN,
-        freezing(paths),
+        freezing(path),
         command(
-            *("freeze", f"{run.label}/checkpoint-{step}", *(paths or ["MODULE"])),
+            *("freeze", f"{run.label}/checkpoint-{step}", path or "MODULE"),
             data=data_words(result),
         ),
-        modules=tuple(paths),
+        modules=(path,) if path else (),
     )
 
 

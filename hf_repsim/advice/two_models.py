@@ -24,7 +24,7 @@ from hf_repsim.summary.words import layer, leading_measure, model_names, number
 ROUNDING = 1.0  # degrees; a CKA of 0.99985. Nearer than that, a copy has not left
 FEWEST_LEVELS = 3
 STAYED, REPLACED = 1 / 3, 2 / 3  # of the distance of the layer that is farthest
-IS_COPY = 1 / 2  # of that distance; were the first layer farther, nothing would be a copy's
+IS_KEPT = 1 / 2  # of that distance; where the first layer moved farther, all of it was replaced
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ def to_restore(result: SimilarityResult) -> list[Advice]:
     found = _ladder(result)
     if found is None:
         return []
+    # that it is a copy no number shows: two recognisers of other seeds look much the same
     first = int(np.argmax(found.apart >= max(ROUNDING, found.farthest / 10)))
     most = int(found.steps.argmax())
     path = module_behind(modules_of(result, "y"), found.names[most])
@@ -62,8 +63,9 @@ def to_restore(result: SimilarityResult) -> list[Advice]:
     return [
         Advice(
             "restore",
-            f"{copy} first leaves {original} at {layer(found.names[first])}, most in what ends in "
-            f"{name}: keep that part as it was (in full precision, unpruned, without adapter).",
+            f"If {copy} is a copy of {original}, it first leaves it at "
+            f"{layer(found.names[first])}, most in what ends in {name}: keep that part as it was "
+            "(in full precision, unpruned, without adapter).",
             f"{found.measure} of the same layer in both: {found.told(first)}; from {name} on it is "
             f"{found.steps[most]:.1f} degrees farther, of {found.farthest:.1f} at most; ends: "
             f"{found.told(0)}, {found.told(-1)}",
@@ -86,7 +88,7 @@ def to_freeze(result: SimilarityResult) -> list[Advice]:
     n = int(np.argmax(found.apart > STAYED * found.farthest))
     if n == 0:
         return []
-    paths = _paths_up_to(modules_of(result), found.names[n - 1])
+    path = module_behind(modules_of(result), found.names[n])
     return [
         Advice(
             "freeze",
@@ -95,12 +97,9 @@ def to_freeze(result: SimilarityResult) -> list[Advice]:
             f"{found.measure} before and after: {found.told(n - 1)} is the highest of {n} layers "
             f"that stayed within {STAYED:.0%} of the farthest, {found.told(_farthest(found))}",
             _sure(result, found, n - 1),
-            freezing(paths),
-            command(
-                *("freeze", model_word(result, "x"), *(paths or ["MODULE"])),
-                data=data_words(result),
-            ),
-            modules=tuple(paths),
+            freezing(path),
+            command("freeze", model_word(result, "x"), path or "MODULE", data=data_words(result)),
+            modules=(path,) if path else (),
         )
     ]
 
@@ -108,7 +107,7 @@ def to_freeze(result: SimilarityResult) -> list[Advice]:
 def to_renew(result: SimilarityResult) -> list[Advice]:
     """The top layers, a third of all at most, that fine-tuning replaced most."""
     found = _ladder(result)
-    if found is None:
+    if found is None or found.apart[0] > IS_KEPT * found.farthest:
         return []
     is_near = found.apart < REPLACED * found.farthest
     n = int(np.argmax(is_near[::-1])) if is_near.any() else len(is_near)
@@ -135,18 +134,20 @@ def to_renew(result: SimilarityResult) -> list[Advice]:
     ]
 
 
-def freezing(paths: list[str]) -> str:
-    """Code that freezes modules; "" for none."""
-    if not paths:
+def freezing(path: str) -> str:
+    """Code that freezes all that comes before a module, which is the first to learn; "" for none.
+
+    Front ends have weights that no layer names, so modules are taken as the model lists them, which
+    is the order in which they hear.
+    """
+    if not path:
         return ""
-    return f"for path in {paths!r}:\n    model.get_submodule(path).requires_grad_(False)"
-
-
-def _paths_up_to(modules: dict[str, str], name: str) -> list[str]:
-    """Modules of a layer and of all layers below it, which a record has in this order."""
-    names = list(modules)
-    below = names[: names.index(name) + 1] if name in names else []
-    return list(dict.fromkeys(path for one in below if (path := module_behind(modules, one))))
+    return (
+        "learns = False\n"
+        "for name, weight in model.named_parameters():\n"
+        f"    learns = learns or name.startswith({f'{path}.'!r})\n"
+        "    weight.requires_grad_(learns)"
+    )
 
 
 def _restoring(path: str) -> str:
@@ -169,7 +170,7 @@ def _renewing(paths: list[str]) -> str:
 
 
 def _ladder(result: SimilarityResult) -> _Ladder | None:
-    """None unless the result is of a copy and its original, and the copy has left it."""
+    """None unless two models of the same layers were compared, and they differ."""
     measure = leading_measure(result)
     if measure is None or not is_of_layers(result, one=False):
         return None
@@ -181,9 +182,7 @@ def _ladder(result: SimilarityResult) -> _Ladder | None:
     apart = np.array([float(degrees(values[at])) for at in places])
     if len(names) < FEWEST_LEVELS or not np.isfinite(apart).all():
         return None
-    farthest = apart.max()
-    is_copy = apart[0] <= IS_COPY * farthest
-    return _Ladder(measure, tuple(names), apart) if is_copy and farthest >= ROUNDING else None
+    return _Ladder(measure, tuple(names), apart) if apart.max() >= ROUNDING else None
 
 
 def _farthest(found: _Ladder) -> int:
