@@ -55,33 +55,25 @@ def _words(told: Mapping[str, Any], measures: Sequence[str]) -> list[str]:
     """A command without where its result goes; empty where the provenance does not tell."""
     models = _mapping(told.get("models"))
     pairs, probe = told.get("pairs"), _mapping(told.get("probe"))
-    is_matrix, heard = pairs == "between_models", probe_words(probe)
+    is_matrix = pairs == "between_models"
     sides = [_mapping(models.get(side)) for side in (models if is_matrix else "xy")]
     names = [_at(side.get("name"), side.get("revision")) for side in sides]
     was_in_python = probe.get("kind") == "in hand" or not isinstance(pairs, str | None)
     if was_in_python or not names or not all(names):
         return []
     if "ends" in told:
-        words = ["profile", names[0], *heard, *_many("against", told.get("against"))]
+        words = ["profile", names[0], *heard(probe), *_many("against", told.get("against"))]
         words += _many("layer", told.get("layers")) + _one("rows", told.get("rows"))
         return words
     if "run" in told:
-        words = ["trajectory", sides[0]["name"], *heard]
+        words = ["trajectory", sides[0]["name"], *heard(probe)]
         words += _many("against", told.get("against"))
     else:
         if is_matrix:
             labelled = zip(models, names, strict=True)
-            words = [
-                "matrix",
-                *(f"{label}={name}" for label, name in labelled),
-                *heard,
-            ]
+            words = ["matrix", *(f"{label}={name}" for label, name in labelled), *heard(probe)]
         else:
-            words = [
-                "compare",
-                *(names[:1] if sides[0] == sides[1] else names),
-                *heard,
-            ]
+            words = ["compare", *(names[:1] if sides[0] == sides[1] else names), *heard(probe)]
             words += _one("pairs", pairs if pairs != "all" else None)
         words += _many("layer", told.get("layers"))
         words += _one("frames-per-utterance", told.get("frames_per_utterance"))
@@ -102,7 +94,7 @@ def _at(name: object, revision: object) -> str:
     return f"{name}@{revision}" if at_commit else name
 
 
-def probe_words(probe: Mapping) -> list[str]:
+def heard(probe: Mapping) -> list[str]:
     """Options that name what was heard, first of all `--probe`; what is not known is left out."""
     words = _one("max-utterances", probe.get("max_utterances"))
     words += _one("max-seconds", probe.get("max_seconds"))

@@ -2,72 +2,17 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import math
-import shlex
-from itertools import combinations, pairwise
-from pathlib import Path
+from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
-from test_cli import run
-from tiny_models import save_model
+from advised import a_profile, kinds, model, one_model, only, result, two_models
 from trajectories import LAYERS, STEPS, experiment
 
-from hf_repsim.advice import ADVICE, advice_text, advise
 from hf_repsim.advice.mapping import best_path, uniform_path
 from hf_repsim.advice.two_models import freezing
-from hf_repsim.result import SimilarityResult
-from hf_repsim.states import load_model
-
-SCRIPTS, DOCS = (Path(__file__).parent.parent / name for name in ("scripts", "docs"))
-PROBE = {"dataset": "org/speech", "config": "clean", "split": "test", "kind": "hub"}
-
-
-def cosine(degrees):
-    return math.cos(math.radians(degrees))
-
-
-def model(name, n=6, kind="encoder", **more):
-    modules = {f"{kind}.{i}": f"tower.layers.{i - 1}" for i in range(1, n)}
-    modules = {f"{kind}.0": "tower.layers.0 (input)", **modules}
-    return {"name": name, "modules": modules, **more}
-
-
-def result(cells, x, y, *, measure="blocked_cka", **columns):
-    """`cells` maps (layer of x, layer of y) to degrees."""
-    n = len(cells)
-    table = {
-        "measure": [measure] * n,
-        "layer_x": [a for a, _ in cells],
-        "layer_y": [b for _, b in cells],
-        "value": [cosine(d) for d in cells.values()],
-        "n_utterances": [300] * n,
-    }
-    return SimilarityResult(table | columns, {"models": {"x": x, "y": y}, "probe": PROBE})
-
-
-def one_model(turns, kind="encoder", name="org/one"):
-    names = [f"{kind}.{i}" for i in range(len(turns) + 1)]
-    x = model(name, len(names), kind)
-    return result(dict(zip(pairwise(names), turns, strict=True)), x, x)
-
-
-def two_models(apart, y="org/tuned", **columns):
-    names = [f"encoder.{i}" for i in range(len(apart))]
-    cells = {(name, name): d for name, d in zip(names, apart, strict=True)}
-    return result(cells, model("org/base", len(names)), model(y, len(names)), **columns)
-
-
-def kinds(*results):
-    return [one.kind for one in advise(results)]
-
-
-def only(kind, *results):
-    (one,) = [one for one in advise(results) if one.kind == kind]
-    return one
 
 
 def test_a_block_that_changes_nothing_is_the_one_to_drop():
@@ -217,116 +162,9 @@ def test_the_best_path_is_the_best_of_all():
     assert uniform_path(4, 7) == [0, 2, 4, 6]
 
 
-def a_profile():
-    layers, targets = ["encoder.0", "encoder.1", "final"], ["input", "words"]
-    cells = [(a, b) for a in layers for b in targets]
-    values = [0.9, 0.2, 0.5, 0.75, 0.4, 0.7]
-    columns = {
-        "measure": ["heldout_cca"] * 6,
-        "layer_x": [a for a, _ in cells],
-        "layer_y": [b for _, b in cells],
-        "value": values,
-        "low": [v - 0.1 for v in values],
-        "high": [v + 0.1 for v in values],
-        "as_good": [True, False, False, True, False, True],
-        "n_utterances": [300] * 6,
-        "note": [""] * 6,
-    }
-    one = model("org/one", 2)
-    return SimilarityResult(columns, {"models": {"x": one, "y": one}, "probe": PROBE})
-
-
 def test_features_come_from_the_best_layer_of_a_target_that_is_labelled():
     one = only("features", a_profile())
     assert one.what == "For words, take features from encoder.1."
     assert "0.75 there, 0.20 in the worst" in one.evidence
     assert one.uncertainty == "95 % interval 0.65 to 0.85; as good: final"
     assert "features org/one encoder.1 --target words --data org/speech:clean:test" in one.check
-
-
-def test_code_and_commands_hold_no_more_than_paths_and_quoted_names():
-    found = one_model([40, 30, 4, 35], name="org/one; rm -rf x\n#\x1b[31m")
-    modules = found.provenance["models"]["x"]["modules"]
-    modules["encoder.3"] = "tower.layers.2]; import os  # [0"
-    (one,) = advise([found])
-    assert one.snippet == "" and one.modules == ()
-    assert shlex.split(one.check)[3].startswith("org/one; rm -rf x") and "\x1b" not in one.check
-    assert "\n" not in one.check
-    found = one_model([40, 30, 4, 35], name="--option")
-    assert shlex.split(only("drop", found).check)[3] == "MODEL"
-
-
-@pytest.mark.parametrize(
-    "found",
-    [one_model([40, 30, 4, 35]), two_models([1, 2, 3, 15, 28, 30]), a_profile()],
-    ids=["one", "two", "profile"],
-)
-def test_snippets_are_python(found):
-    for one in advise([found]):
-        assert one.snippet
-        ast.parse(one.snippet)
-
-
-def test_a_result_records_the_modules_of_its_layers(tmp_path):
-    found = load_model(save_model(tmp_path, "hubert-base"))
-    modules = found.provenance()["modules"]
-    assert set(modules) == set(found.layers)
-    whole = dict(found.whole.named_modules())
-    assert modules["encoder.1"] in whole
-    assert modules["encoder.0"].endswith(" (input)")
-
-
-def test_advice_is_printed_with_evidence_a_check_and_how_often_it_was_right(tmp_path):
-    folder = one_model([40, 30, 4, 35]).save(tmp_path / "kept")
-    told = run("advise", folder).stdout
-    for part in ("Block to drop: ", "  evidence: ", "  how sure: ", "  check: python scripts/"):
-        assert part in told
-    assert ADVICE["drop"].record in told
-    (row,) = json.loads(run("advise", folder, "--json").stdout)
-    assert row["kind"] == "drop" and row["checked"] == ADVICE["drop"].checked
-
-
-def test_where_there_is_no_reason_nothing_is_advised(tmp_path):
-    folder = one_model([40, 30, 25, 35]).save(tmp_path / "kept")
-    done = run("advise", folder)
-    assert done.stdout == "" and "nothing in these results gives a reason" in done.stderr
-    assert run("advise", folder, "--json").stdout.strip() == "[]"
-
-
-def test_help_says_what_each_kind_is_read_off():
-    told = run("advise", "--help").stdout
-    for kind in ADVICE.values():
-        assert f"\n  {kind.name} " in told and kind.needs.split(",")[0] in told
-
-
-def test_text_of_several_results_comes_kind_by_kind():
-    told = advice_text(advise([two_models([1, 2, 3, 15, 28, 30]), a_profile()]))
-    order = [told.index(ADVICE[kind].title) for kind in ("features", "restore", "freeze", "renew")]
-    assert order == sorted(order)
-
-
-@pytest.fixture
-def scripts(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-
-
-def test_the_page_of_outcomes_and_the_record_of_each_kind_are_those_of_the_stored_checks(scripts):
-    from advice_page import page, summary, tally
-
-    cases = json.loads((DOCS / "advice.json").read_text(encoding="utf-8"))
-    assert page(cases) == (DOCS / "advice.md").read_text(encoding="utf-8")
-    assert f"<!-- advice -->\n{summary(cases)}\n" in (DOCS.parent / "README.md").read_text("utf-8")
-    kept = {kind.name: (kind.followed, kind.checked) for kind in ADVICE.values()}
-    assert kept == {name: tally(cases, name) for name in ADVICE}
-
-
-def test_a_classifier_finds_what_is_there_and_nothing_in_noise(scripts):
-    from check_advice import accuracy
-
-    random = torch.Generator().manual_seed(0)
-    classes = torch.arange(300) % 3
-    y = torch.nn.functional.one_hot(classes, 3).double()
-    noise = torch.randn(300, 4, generator=random, dtype=torch.float64)
-    groups = torch.arange(300) // 100
-    assert accuracy(noise + 5 * y @ torch.ones(3, 4, dtype=y.dtype).triu(), y, groups) > 0.95
-    assert accuracy(noise, y, groups) < 0.5

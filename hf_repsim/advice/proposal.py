@@ -17,7 +17,7 @@ import numpy as np
 
 from hf_repsim.cells import is_one_model, is_plain
 from hf_repsim.models.files import UNTRAINED
-from hf_repsim.reproduce import probe_words
+from hf_repsim.reproduce import heard
 from hf_repsim.result import SimilarityResult
 from hf_repsim.summary.words import FEW_UTTERANCES, number
 from hf_repsim.table import printable
@@ -77,13 +77,13 @@ def how_sure(
     )
     i = next(i for i, row in enumerate(rows) if row in ((measure, *pair), (measure, *pair[::-1])))
     counts = result.columns.get("n_utterances", [None] * (i + 1))
-    heard = f"{counts[i]} utterances" if counts[i] is not None else "nobody wrote how many heard"
+    n_heard = f"{counts[i]} utterances" if counts[i] is not None else "nobody wrote how many heard"
     little = counts[i] is not None and counts[i] < FEW_UTTERANCES
     ends = [result.columns.get(name, [math.nan] * (i + 1))[i] for name in ("low", "high")]
     if all(isinstance(end, float) and math.isfinite(end) for end in ends):
-        told = f"95 % interval {number(ends[0])} to {number(ends[1])} over {heard}"
+        told = f"95 % interval {number(ends[0])} to {number(ends[1])} over {n_heard}"
     else:
-        told = f"{heard}, and no interval (hf-repsim score {where} --intervals gives one)"
+        told = f"{n_heard}, and no interval (hf-repsim score {where} --intervals gives one)"
     return f"{told}; that is little" if little else told
 
 
@@ -132,5 +132,5 @@ def model_word(result: SimilarityResult, side: str) -> str:
 def data_words(result: SimilarityResult) -> list[str]:
     """`--data NAME` of what was heard, quoted; nothing where that is not known by name."""
     probe = result.provenance.get("probe")
-    words = probe_words(probe) if isinstance(probe, Mapping) else []
+    words = heard(probe) if isinstance(probe, Mapping) else []
     return ["--data", shlex.quote(words[1])] if words[:1] == ["--probe"] else []
