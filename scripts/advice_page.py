@@ -13,8 +13,10 @@ _HEAD = """\
 
 Each kind of advice of `hf-repsim advise` was checked on models whose error rates can be had here.
 Every check is in the tables, misses included; `scripts/advice_record.py` made them, and
-[advice.json](advice.json) holds them with all rows. The rules of advice, and of what counts as
-followed, stood before the checks. One error more or less may turn an outcome.
+[advice.json](advice.json) holds them with all rows. Thresholds of advice, and what counts as
+followed, were not changed after an outcome was seen; how layers are frozen was, once (front ends have
+weights that no layer names), and all cases of it were run again. The models are small and some are
+poor, sets are of 80 to 600 words, and one error more or less may turn an outcome.
 """
 _ASIDE = "no advice"
 

@@ -1,4 +1,4 @@
-"""How often advice was right: our own models and a real Whisper, into docs/advice.json and .md.
+r"""How often advice was right: our own models and a real Whisper, into docs/advice.json and .md.
 
     hf-repsim demo --seeds 4 -o demo
     python scripts/advice_record.py --demo demo --digits digits.parquet \
@@ -9,7 +9,7 @@
 ones (columns audio, id, text, speaker_id, words), `sentences` read speech with transcripts, `real`
 a Transformer trained on real digits one by one (size small, join 5, 24 epochs). Each case leaves a
 file in the work folder, and what is there is not done again. `--write` makes the documents of what
-is there. Rules of advice, and of what counts as followed, stood before any case.
+is there.
 """
 
 from __future__ import annotations
@@ -38,18 +38,17 @@ from advice_material import (
 )
 from advice_page import page, summary
 from check_advice import (
-    Outcome,
     average,
     drop,
-    features,
     freeze,
     mapped,
     paths_of_pairs,
     renewed,
     restore,
 )
+from check_features import features
 from check_learning import fine_tuned
-from check_models import Recogniser, clips_of
+from check_models import Outcome, Recogniser, clips_of
 
 from hf_repsim import compare
 from hf_repsim.advice import ADVICE, Advice, advise
@@ -189,7 +188,7 @@ def _records(
     kind: str, result: SimilarityResult, check: Callable[[Advice], Outcome]
 ) -> list[dict[str, Any]]:
     """A record of each piece of advice of a kind; one without where there is none."""
-    found = [one for one in advise([result]) if one.kind == kind]
+    found = [one for one in advise([result], every=True) if one.kind == kind]
     if not found:
         return [{"kind": kind, "what": "", "evidence": "", "rows": {}, "followed": None}]
     records = []

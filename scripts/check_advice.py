@@ -1,4 +1,4 @@
-"""Was advice right? WER, or accuracy, before and after doing what `hf-repsim advise` says.
+r"""Was advice right? WER, or accuracy, before and after doing what `hf-repsim advise` says.
 
     python scripts/check_advice.py drop openai/whisper-tiny.en model.encoder.layers.2 \
         --data openslr/librispeech_asr:clean:validation --max-utterances 50
@@ -14,37 +14,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from check_features import features
 from check_learning import Guide, before, fine_tuned
-from check_models import Recogniser, averaged, clips_of, renew, with_part_of, without
+from check_models import Outcome, Recogniser, averaged, clips_of, renew, with_part_of, without
 
 from hf_repsim.advice.mapping import uniform_path
-from hf_repsim.probe import Probe
-from hf_repsim.profiling import Profile
 from hf_repsim.states import Layer, check_model
 from hf_repsim.terminal import print_rows, quiet
 from hf_repsim.training.corpus import Clip, split_by_speaker
-
-_RIDGE = 1e-2  # of the mean variance of a layer's features
-SPEAKER = "speaker"
-
-
-@dataclass
-class Outcome:
-    """What came out: a rate per thing that was tried, and whether the advice was followed by it."""
-
-    rows: dict[str, float] = field(default_factory=dict)  # what was done -> WER, or accuracy
-    followed: bool = False
-    rule: str = ""  # what counts as followed
-
-    def table(self, unit: str) -> list[dict[str, Any]]:
-        """For a terminal or JSON."""
-        return [{"what": name, unit: round(value, 4)} for name, value in self.rows.items()]
 
 
 def drop(of: Recogniser, path: str, clips: Sequence[Clip]) -> Outcome:
@@ -147,48 +129,6 @@ def mapped(
     return Outcome(rows, rows["as advised"] <= rows["by relative depth"], rule)
 
 
-def features(model: str, layer: str, target: str, *, data: str, most: int | None = None) -> Outcome:
-    """How often a linear classifier of each layer is right about speakers it was not fitted to.
-
-    Of the target "speaker" it is fitted to other utterances of the same ones.
-    """
-    against = [target] if target == SPEAKER else [target, SPEAKER]
-    found = Profile(model, probe=Probe.parse(data, max_utterances=most), against=against)
-    found.hear()
-    asked = found.question(target)
-    if asked.y is None:
-        raise ValueError(f"nothing can be fitted to {target}: {asked.note}")
-    kept = [i for i, n in enumerate(asked.sample.counts) for _ in range(n)]
-    if target == SPEAKER:
-        groups = asked.folds
-    else:
-        who = found.question(SPEAKER)
-        place = {u: int(row.argmax()) for u, row in zip(who.sample.utterances, who.y, strict=True)}
-        groups = torch.tensor([place[asked.sample.utterances[i]] for i in kept])
-    rows = {name: accuracy(asked.sample.layer(name), asked.y, groups) for name in found.asked}
-    best, n = max(rows.values()), len(groups)
-    slack = float(np.sqrt(best * (1 - best) / n))
-    rule = f"within one standard error of the best layer ({n} segments or utterances)"
-    return Outcome(rows, rows[layer] >= best - slack, rule)
-
-
-def accuracy(x: torch.Tensor, y: torch.Tensor, groups: torch.Tensor) -> float:
-    """Share of rows whose class least squares with a ridge finds, fitted to the other groups.
-
-    `x` (n, features), `y` (n, classes) with 1 for the class of a row, `groups` (n,).
-    """
-    x, y, right = x.double(), (y == y.amax(1, keepdim=True)).double(), 0
-    for group in groups.unique():
-        held = groups == group
-        mean, share = x[~held].mean(0), y[~held].mean(0)
-        a, b = x[~held] - mean, y[~held] - share
-        scatter = a.T @ a
-        scatter += _RIDGE * scatter.diagonal().mean() * torch.eye(len(scatter), dtype=x.dtype)
-        told = (x[held] - mean) @ torch.linalg.solve(scatter, a.T @ b) + share
-        right += int((told.argmax(1) == y[held].argmax(1)).sum())
-    return right / len(y)
-
-
 def _modules(of: Recogniser) -> list[str]:
     """Modules that say a layer, from the sound up, the head left out."""
     return paths_of(check_model(of.name))
@@ -239,20 +179,47 @@ def _clips(o: argparse.Namespace) -> list[Clip]:
     return clips_of(o.data, most=o.max_utterances)
 
 
-CHECKS: dict[str, tuple[str, Callable[[argparse.Namespace], Outcome]]] = {
-    "features": (
+@dataclass(frozen=True)
+class Check:
+    """One kind of check on the command line."""
+
+    help: str
+    words: str  # its arguments
+    run: Callable[[argparse.Namespace], Outcome]
+
+
+CHECKS = {
+    "features": Check(
+        "a linear classifier of each layer, beside the one that is advised",
         "model layer --target",
         lambda o: features(o.model, o.layer, o.target, data=o.data, most=o.max_utterances),
     ),
-    "drop": ("model module", lambda o: drop(Recogniser.load(o.model), o.module, _clips(o))),
-    "restore": (
+    "drop": Check(
+        "leave out the block, and each other one",
+        "model module",
+        lambda o: drop(Recogniser.load(o.model), o.module, _clips(o)),
+    ),
+    "restore": Check(
+        "give the copy one part of the original, and each other one",
         "original copy module",
         lambda o: restore(*map(Recogniser.load, (o.original, o.copy)), o.module, _clips(o)),
     ),
-    "average": ("run steps", lambda o: average(Path(o.run), o.steps, _clips(o))),
-    "freeze": ("model module", _fine_tuning(freeze, "module")),
-    "renew": ("model modules", _fine_tuning(renewed, "modules")),
-    "map": ("student teacher pairs", _mapping),
+    "average": Check(
+        "average the weights of checkpoints",
+        "run steps",
+        lambda o: average(Path(o.run), o.steps, _clips(o)),
+    ),
+    "freeze": Check(
+        "fine-tune with all frozen that comes before the module",
+        "model module",
+        _fine_tuning(freeze, "module"),
+    ),
+    "renew": Check(
+        "fine-tune with random weights in modules at first",
+        "model modules",
+        _fine_tuning(renewed, "modules"),
+    ),
+    "map": Check("teach a student by layers of a teacher", "student teacher pairs", _mapping),
 }
 _SEVERAL = {
     "modules": {"nargs": "+"},
@@ -267,9 +234,9 @@ def _parser() -> argparse.ArgumentParser:
         description=description, epilog=notes, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
-    for kind, (words, _) in CHECKS.items():
-        add = kinds.add_parser(kind, help=words).add_argument
-        for word in words.split():
+    for kind, check in CHECKS.items():
+        add = kinds.add_parser(kind, help=check.help, description=check.help).add_argument
+        for word in check.words.split():
             add(word, **_SEVERAL.get(word, {"required": True} if word.startswith("-") else {}))
         add("--data", required=True, help="DATASET[:CONFIG][:SPLIT], folder or parquet file")
         add("--max-utterances", type=int)
@@ -286,7 +253,7 @@ def main() -> int:
     chosen = _parser().parse_args()
     try:
         with quiet():
-            found = CHECKS[chosen.kind][1](chosen)
+            found = CHECKS[chosen.kind].run(chosen)
     except (ValueError, OSError, AttributeError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

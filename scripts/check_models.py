@@ -6,7 +6,7 @@ import copy
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,19 @@ from hf_repsim.training.vocabulary import normalise
 
 _FULL_SCALE = 32768
 _TOKENS_A_SECOND = 8  # more than anyone says; a broken model would else go on to its limit
+
+
+@dataclass
+class Outcome:
+    """What came out: a rate per thing that was tried, and whether the advice was followed by it."""
+
+    rows: dict[str, float] = field(default_factory=dict)  # what was done -> WER, or accuracy
+    followed: bool = False
+    rule: str = ""  # what counts as followed
+
+    def table(self, unit: str) -> list[dict[str, Any]]:
+        """For a terminal or JSON."""
+        return [{"what": name, unit: round(value, 4)} for name, value in self.rows.items()]
 
 
 @dataclass(frozen=True)

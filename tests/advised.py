@@ -66,9 +66,9 @@ def a_profile():
 
 
 def kinds(*results):
-    return [one.kind for one in advise(results)]
+    return [one.kind for one in advise(results, every=True)]
 
 
 def only(kind, *results):
-    (one,) = [one for one in advise(results) if one.kind == kind]
+    (one,) = [one for one in advise(results, every=True) if one.kind == kind]
     return one

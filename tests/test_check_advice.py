@@ -134,11 +134,24 @@ def test_the_command_prints_what_was_tried_and_whether_the_advice_was_followed(
     assert (status, "not followed" in told.err) == (0 if followed else 1, not followed)
 
 
+def test_a_linear_classifier_of_each_layer_is_tried(taught, monkeypatch, capsys):
+    run, data = taught
+    words = ("features", run.checkpoints[-1].folder, "conv.1", "--target", "speaker", "--json")
+    status = checked(monkeypatch, *words, "--data", data)
+    told = capsys.readouterr()
+    rates = {row["what"]: row["accuracy"] for row in json.loads(told.out)}
+    assert list(rates) == ["conv.0", "conv.1", "conv.2"] and 0 <= min(rates.values()) <= 1
+    assert status in (0, 1) and "within one standard error of the best layer (24 " in told.err
+
+
 def test_what_cannot_be_checked_is_said_in_a_line(taught, monkeypatch, capsys):
     run, data = taught
     model = run.checkpoints[-1].folder
     assert checked(monkeypatch, "drop", model, "lm_head", "--data", data) == 2
     assert "lm_head is no block of a list" in capsys.readouterr().err
+    words = ("features", model, "conv.9", "--target", "speaker", "--data", data)
+    assert checked(monkeypatch, *words) == 2
+    assert "has no layer 'conv.9'; it has conv.0, conv.1, conv.2" in capsys.readouterr().err
     words = ("map", model, model, "conv.1=conv.9", "--data", data, "--eval-speaker", "s0")
     assert checked(monkeypatch, *words) == 2
     assert "'conv.1=conv.9' is no STUDENT_LAYER=TEACHER_LAYER" in capsys.readouterr().err

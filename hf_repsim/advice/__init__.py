@@ -57,11 +57,15 @@ ADVICE = {
 }
 
 
-def advise(results: Sequence[SimilarityResult]) -> list[Advice]:
-    """All that saved results give a reason for, kind by kind; empty where they give none."""
+def advise(results: Sequence[SimilarityResult], *, every: bool = False) -> list[Advice]:
+    """All that saved results give a reason for, kind by kind; empty where they give none.
+
+    Kinds that were never right when we checked them come only with `every`.
+    """
     return [
         advice
         for kind in ADVICE.values()
+        if every or kind.followed
         for propose in kind.propose
         for result in results
         for advice in propose(result)

@@ -16,8 +16,9 @@ from hf_repsim.terminal import Command, errors
     "hf-repsim advise me/w2v2-vs-hubert --json",
 )
 @click.argument("where", nargs=-1, required=True)
+@option("--every", is_flag=True, help="Also kinds that were never right when we checked them.")
 @option("--json", "as_json", is_flag=True, help="Print rows as JSON instead of text.")
-def advise(where: tuple[str, ...], *, as_json: bool) -> None:
+def advise(where: tuple[str, ...], *, every: bool, as_json: bool) -> None:
     """Advise what to do about saved results, with evidence, code, and a command that checks it.
 
     WHERE is a result folder or a dataset on the Hub: NAME, NAME@REVISION or NAME:KEY. No model is
@@ -40,7 +41,7 @@ def advise(where: tuple[str, ...], *, as_json: bool) -> None:
         from hf_repsim.advice import advise as advised
         from hf_repsim.hub import open_result
 
-        found = advised([open_result(one) for one in where])
+        found = advised([open_result(one) for one in where], every=every)
     if as_json:
         click.echo(json.dumps(advice_rows(found), indent=1, ensure_ascii=False))
     elif found:
