@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoConfig, AutoModelForCTC, AutoModelForSpeechSeq2Seq, AutoProcessor
+from transformers.utils import logging
 
 import hf_repsim.ctc  # noqa: F401 (makes our recognisers known to transformers)
 from hf_repsim.probe import Probe
@@ -50,6 +51,7 @@ class Recogniser:
     @classmethod
     def load(cls, name: str) -> Recogniser:
         """A folder or a name on the Hub; its weights are read from safetensors alone."""
+        logging.set_verbosity_error()  # a limit for each clip is no reason to warn for each clip
         config = AutoConfig.from_pretrained(name)
         kind = AutoModelForSpeechSeq2Seq if config.is_encoder_decoder else AutoModelForCTC
         model = kind.from_pretrained(name, use_safetensors=True, dtype=torch.float32)
@@ -77,8 +79,7 @@ class Recogniser:
         given, tokenizer = self.inputs([clip]), self.processor.tokenizer
         if self.speaks:
             most = 8 + int(_TOKENS_A_SECOND * clip.seconds)
-            how = {"max_new_tokens": most, "max_length": None, "do_sample": False}
-            said = self.model.generate(**given, **how)
+            said = self.model.generate(**given, max_new_tokens=most, do_sample=False)
             return normalise(tokenizer.decode(said[0], skip_special_tokens=True))
         return normalise(tokenizer.decode(self.model(**given).logits[0].argmax(-1)))
 

@@ -38,21 +38,54 @@ class Kind:
         return f"followed in {self.followed} of {self.checked} of our checks (docs/advice.md)"
 
 
+# how often: docs/advice.json, to which a test holds them
 ADVICE = {
     kind.name: kind
     for kind in (
-        Kind("features", "Layer to take features from", "profile, with labels", (for_features,)),
-        Kind("drop", "Block to drop", "compare of one model", (to_drop,)),
-        Kind("restore", "Where a copy leaves", "compare of a model and its copy", (to_restore,)),
+        Kind(
+            "features",
+            "Layer to take features from",
+            "profile, with labels",
+            (for_features,),
+            followed=9,
+            checked=13,
+        ),
+        Kind("drop", "Block to drop", "compare of one model", (to_drop,), followed=3, checked=5),
+        Kind(
+            "restore",
+            "Where a copy leaves",
+            "compare of a model and its copy",
+            (to_restore,),
+            followed=4,
+            checked=12,
+        ),
         Kind(
             "freeze",
             "Layers to freeze",
             "trajectory, or compare of a model before and after fine-tuning",
             (to_freeze_early, to_freeze),
+            followed=0,
+            checked=6,
         ),
-        Kind("renew", "Layers to begin anew", "compare before and after fine-tuning", (to_renew,)),
-        Kind("average", "Checkpoints to average", "trajectory", (to_average,)),
-        Kind("map", "Layers to distil", "compare of two models of different depth", (to_map,)),
+        Kind(
+            "renew",
+            "Layers to begin anew",
+            "compare before and after fine-tuning",
+            (to_renew,),
+            followed=0,
+            checked=2,
+        ),
+        Kind(
+            "average", "Checkpoints to average", "trajectory", (to_average,), followed=3, checked=12
+        ),
+        Kind(
+            "map",
+            "Layers to distil",
+            "compare of two models of different depth",
+            (to_map,),
+            followed=1,
+            checked=4,
+        ),
     )
 }
 
