@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -225,8 +226,8 @@ def write(work: Path, docs: Path) -> None:
     (docs / "advice.md").write_text(page(told), encoding="utf-8")
     readme = docs.parent / "README.md"
     before, _, after = readme.read_text(encoding="utf-8").partition(f"{TABLE}\n")
-    rest = after[after.index("\n\n", 1) :] if after.startswith("|") else after
-    readme.write_text(f"{before}{TABLE}\n{summary(told)}{rest}", encoding="utf-8")
+    rest = re.sub(r"\A(?:\|.*\n)*", "", after)
+    readme.write_text(f"{before}{TABLE}\n{summary(told)}\n{rest}", encoding="utf-8")
 
 
 def main() -> int:

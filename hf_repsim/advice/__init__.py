@@ -47,8 +47,8 @@ ADVICE = {
             "Layer to take features from",
             "profile, with labels",
             (for_features,),
-            followed=9,
-            checked=13,
+            followed=10,
+            checked=14,
         ),
         Kind("drop", "Block to drop", "compare of one model", (to_drop,), followed=3, checked=5),
         Kind(
