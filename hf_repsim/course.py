@@ -14,7 +14,7 @@ from typing import Any
 
 from hf_repsim.clock import FrameClock, slowest_clock
 from hf_repsim.models.checkpoint import find_checkpoint
-from hf_repsim.models.layers import Layer, select_layers
+from hf_repsim.models.layers import Layer, paths_of, select_layers
 from hf_repsim.run import Run, RunCheckpoint
 from hf_repsim.storage import PARTS
 
@@ -33,7 +33,7 @@ class Course:
     table: dict[str, Layer]  # all layers that the model has
     layers: list[str]  # those that are followed
     rate: int  # samples per second that the model hears
-    model: dict[str, str]  # model_type, architecture, feature_extractor
+    model: dict[str, Any]  # model_type, architecture, feature_extractor, modules of layers
     loading: dict[str, bool]  # options of `load_model`
 
     @property
@@ -123,6 +123,7 @@ def plan_course(
             "model_type": first.config.model_type,
             "architecture": (first.config.architectures or ["AutoModel"])[0],
             "feature_extractor": type(first.extractor).__name__,
+            "modules": paths_of(table),
         },
     )
 

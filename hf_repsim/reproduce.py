@@ -72,21 +72,21 @@ def _words(told: Mapping[str, Any], measures: Sequence[str]) -> list[str]:
     if was_in_python or was_in_training or not names or not all(names):
         return []
     if "ends" in told:
-        words = ["profile", names[0], *_probe(probe), *_many("against", told.get("against"))]
+        words = ["profile", names[0], *heard(probe), *_many("against", told.get("against"))]
         words += _many("layer", told.get("layers")) + _one("rows", told.get("rows"))
         return words
     if "drift" in told:
-        words = ["drift", *names, *_probe(probe)]
+        words = ["drift", *names, *heard(probe)]
         words += _many("seeds", _mapping(told["drift"]).get("seeds")) + _hearing(told, sides[0])
     elif "run" in told:
-        words = ["trajectory", sides[0]["name"], *_probe(probe)]
+        words = ["trajectory", sides[0]["name"], *heard(probe)]
         words += _many("against", told.get("against"))
     else:
         if is_matrix:
             labelled = zip(models, names, strict=True)
-            words = ["matrix", *(f"{label}={name}" for label, name in labelled), *_probe(probe)]
+            words = ["matrix", *(f"{label}={name}" for label, name in labelled), *heard(probe)]
         else:
-            words = ["compare", *(names[:1] if sides[0] == sides[1] else names), *_probe(probe)]
+            words = ["compare", *(names[:1] if sides[0] == sides[1] else names), *heard(probe)]
             words += _one("pairs", pairs if pairs != "all" else None)
         words += _hearing(told, sides[0])
     return words + _many("measure", measures)
@@ -112,7 +112,8 @@ def _at(name: object, revision: object) -> str:
     return f"{name}@{revision}" if at_commit else name
 
 
-def _probe(probe: Mapping) -> list[str]:
+def heard(probe: Mapping) -> list[str]:
+    """Options that name what was heard, first of all `--probe`; what is not known is left out."""
     words = _one("max-utterances", probe.get("max_utterances"))
     words += _one("max-seconds", probe.get("max_seconds"))
     name, kind = _at(probe.get("dataset"), probe.get("revision")), probe.get("kind")

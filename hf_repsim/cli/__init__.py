@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_repsim import __version__
+from hf_repsim.cli.advise import advise
 from hf_repsim.cli.app import push_space, view
 from hf_repsim.cli.compare import compare
 from hf_repsim.cli.drift import drift
@@ -48,6 +49,7 @@ def main() -> None:
     """What do the layers of a speech model know, and how do they differ from another model's?"""
 
 
+main.add_command(advise)
 main.add_command(compare)
 main.add_command(drift)
 main.add_command(matrix)

@@ -63,6 +63,11 @@ def select_layers(
     return [layer for layer in layers if any(fnmatch.fnmatchcase(layer, p) for p in patterns)]
 
 
+def paths_of(layers: Mapping[str, Layer]) -> dict[str, str]:
+    """Layer -> path of its module, as a record of the model has it."""
+    return {name: layer.module_path for name, layer in layers.items()}
+
+
 def _abridged(names: Iterable[str]) -> str:
     """Write ``conv.0, conv.1, conv.2, final`` as ``conv.0-2, final``."""
     last: dict[str, str] = {}

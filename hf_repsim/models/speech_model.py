@@ -15,7 +15,7 @@ from hf_repsim.models.anatomy import Anatomy, find_head
 from hf_repsim.models.checkpoint import TWIN_SEED, Checkpoint, find_checkpoint
 from hf_repsim.models.families import Family
 from hf_repsim.models.files import UNTRAINED, public_name
-from hf_repsim.models.layers import Layer, select_layers
+from hf_repsim.models.layers import Layer, paths_of, select_layers
 from hf_repsim.models.place import Place, may_wait, move
 from hf_repsim.models.taps import module_of
 from hf_repsim.models.teacher import Teacher
@@ -112,6 +112,7 @@ class SpeechModel:
             "window_samples": self.window,
             "frame_times": "measured" if self.hearing.is_measured else "derived",
             "padded_batches": bool(self.padding_exact),
+            "modules": paths_of(self.layers),
             "precision": self.precision,
             **({"seed": TWIN_SEED} if self.name.startswith(UNTRAINED) else {}),
             "attention": getattr(self.module.config, "_attn_implementation", None),

@@ -188,7 +188,7 @@ class Profile:
 
     def result(self) -> SimilarityResult:
         """The table, computed from what was heard."""
-        questions = [self._question(target) for target in self.targets]
+        questions = [self.question(target) for target in self.targets]
         layers = self.asked
 
         def answer(layer: str) -> None:
@@ -207,7 +207,8 @@ class Profile:
             f"{self.plan.batch_seconds:g} s at once; against: {', '.join(self.targets)}"
         )
 
-    def _question(self, target: str) -> Question:
+    def question(self, target: str) -> Question:
+        """A target beside the rows of all layers, once the model has heard."""
         rows = self._rows
         frames = rows.samples[FRAMES]
         if target in ALWAYS:

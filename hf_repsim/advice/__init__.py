@@ -1,0 +1,129 @@
+"""What to do about what was compared: advice, each with its evidence and a command to check it.
+
+Nothing is heard again: advice is read off saved results, and where they give no reason for any
+there is none. How often each kind was right is in docs/advice.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hf_repsim.advice.mapping import to_map
+from hf_repsim.advice.one_model import to_drop
+from hf_repsim.advice.profiles import for_features
+from hf_repsim.advice.proposal import Advice
+from hf_repsim.advice.training import to_average, to_freeze_early
+from hf_repsim.advice.two_models import to_freeze, to_renew, to_restore
+from hf_repsim.result import SimilarityResult
+
+__all__ = ["ADVICE", "Advice", "Kind", "advice_text", "advise"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of advice: what gives a reason for it, and how often it was right when checked."""
+
+    name: str
+    title: str
+    needs: str  # which result, in words
+    propose: tuple[Callable[[SimilarityResult], list[Advice]], ...]
+    followed: int = 0  # of the cases of docs/advice.json
+    checked: int = 0
+
+    @property
+    def record(self) -> str:
+        """How often it was right, in words."""
+        return f"followed in {self.followed} of {self.checked} of our checks (docs/advice.md)"
+
+
+# how often: docs/advice.json, to which a test holds them
+ADVICE = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "features",
+            "Layer to take features from",
+            "profile, with labels",
+            (for_features,),
+            followed=10,
+            checked=14,
+        ),
+        Kind("drop", "Block to drop", "compare of one model", (to_drop,), followed=3, checked=5),
+        Kind(
+            "restore",
+            "Where a copy leaves",
+            "compare of a model and its copy",
+            (to_restore,),
+            followed=4,
+            checked=12,
+        ),
+        Kind(
+            "freeze",
+            "Layers to freeze",
+            "trajectory, or compare of a model before and after fine-tuning",
+            (to_freeze_early, to_freeze),
+            followed=0,
+            checked=6,
+        ),
+        Kind(
+            "renew",
+            "Layers to begin anew",
+            "compare before and after fine-tuning",
+            (to_renew,),
+            followed=0,
+            checked=2,
+        ),
+        Kind(
+            "average", "Checkpoints to average", "trajectory", (to_average,), followed=3, checked=12
+        ),
+        Kind(
+            "map",
+            "Layers to distil",
+            "compare of two models of different depth",
+            (to_map,),
+            followed=1,
+            checked=4,
+        ),
+    )
+}
+
+
+def advise(results: Sequence[SimilarityResult], *, every: bool = False) -> list[Advice]:
+    """All that saved results give a reason for, kind by kind; empty where they give none.
+
+    Kinds that were never right when we checked them come only with `every`.
+    """
+    return [
+        advice
+        for kind in ADVICE.values()
+        if every or kind.followed
+        for propose in kind.propose
+        for result in results
+        for advice in propose(result)
+    ]
+
+
+def advice_rows(found: Sequence[Advice]) -> list[dict[str, Any]]:
+    """Advice as JSON, with how often its kind was right."""
+    return [
+        {**asdict(one), "followed": ADVICE[one.kind].followed, "checked": ADVICE[one.kind].checked}
+        for one in found
+    ]
+
+
+def advice_text(found: Sequence[Advice]) -> str:
+    """Advice for a terminal: a paragraph each, with code and a command to paste."""
+    return "\n\n".join(map(_paragraph, found))
+
+
+def _paragraph(one: Advice) -> str:
+    lines = [
+        f"{ADVICE[one.kind].title}: {one.what}",
+        f"  evidence: {one.evidence}",
+        f"  how sure: {one.uncertainty}; {ADVICE[one.kind].record}",
+        *(f"    {line}" for line in one.snippet.splitlines()),
+        f"  check: {one.check}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,106 @@
+"""docs/advice.md from docs/advice.json: each check of advice, followed or not."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from hf_repsim.advice import ADVICE
+from hf_repsim.markdown import plain, table
+
+_HEAD = """\
+# Was the advice right?
+
+Each kind of advice of `hf-repsim advise` was checked on models whose error rates can be had here.
+Every check is in the tables, misses included; `scripts/advice_record.py` made them, and
+[advice.json](advice.json) holds them with all rows. Thresholds of advice, and what counts as
+followed, were not changed after an outcome was seen; how layers are frozen was, once (front ends
+have weights that no layer names), and its cases were run again.
+
+The models are small and some are poor: twelve recognisers of a quarter million weights, taught by
+two minutes of synthetic digits (`hf-repsim demo --seeds 4`; the Transformers err on four words of
+five), a Transformer of a million weights taught by 11 minutes of real digits, and Whisper tiny.en.
+WER is of 80 synthetic digits, of the strings of real digits of a speaker who was held out, or of
+eight sentences of LibriSpeech test-other; fine-tuning is 60 updates of four utterances, twice. One
+error more or less may turn an outcome. "By guessing" is what a layer or block drawn at random would
+have reached by the same rule.
+"""
+_ASIDE = "no advice"
+_REMARKS = {
+    "restore": "Where the copy has no more WER than the original, nothing can be mended, and the "
+    "advice counts as a miss.",
+    "freeze": "Cases of a run go on from the step that is named; the others learn real digits "
+    "after synthetic ones.",
+    "average": "The learning rate fell to 0 along these runs, which leaves a mean little to mend.",
+    "map": "In 60 updates the students learnt next to nothing, so these cases say little.",
+}
+
+
+def page(cases: Sequence[dict[str, Any]]) -> str:
+    """The document of some cases."""
+    parts = [_HEAD, summary(cases)]
+    for name in ADVICE:
+        if found := _of(cases, name):
+            told = filter(None, (_REMARKS.get(name), _of_kind(found)))
+            parts += [f"## {name}: {ADVICE[name].title.lower()}", *told]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def summary(cases: Sequence[dict[str, Any]]) -> str:
+    """A row per kind: how much was followed, of how much; and where there was no advice."""
+    rows = [["kind", "advice", "followed", "of", "by guessing", "cases without advice"]]
+    for name, kind in ADVICE.items():
+        if _of(cases, name):
+            counts = [*tally(cases, name), _guessed(cases, name), _silent(cases, name)]
+            rows.append([f"`{name}`", kind.title, *map(str, counts)])
+    return table(rows)
+
+
+def _guessed(cases: Sequence[dict[str, Any]], kind: str) -> str:
+    """How much a choice at random would have had right, where there was a choice."""
+    told = [r for _, r in _of(cases, kind) if r["followed"] is not None]
+    shares = [share for r in told if (share := chance(kind, r)) is not None]
+    return f"{sum(shares):.1f}" if shares else "-"
+
+
+def chance(kind: str, record: dict[str, Any]) -> float | None:
+    """Share of the layers or blocks for which the rule would have held; None for other kinds."""
+    rows = record["rows"]
+    if kind == "features":
+        best, n = max(rows.values()), int(re.search(r"\((\d+) ", record["rule"])[1])
+        least = best - math.sqrt(best * (1 - best) / n)
+        return sum(rate >= least for rate in rows.values()) / len(rows)
+    if kind == "drop":
+        tried = [rate for name, rate in rows.items() if name.startswith("without ")]
+        return sum(rate == min(tried) for rate in tried) / len(tried)
+    if kind == "restore":
+        tried = [rate for name, rate in rows.items() if name.startswith("copy with ")]
+        return sum(rate == min(tried) < rows["copy"] for rate in tried) / len(tried)
+    return None
+
+
+def tally(cases: Sequence[dict[str, Any]], kind: str) -> tuple[int, int]:
+    """How much advice of a kind was followed, and how much was checked."""
+    told = [record["followed"] for _, record in _of(cases, kind) if record["followed"] is not None]
+    return sum(told), len(told)
+
+
+def _silent(cases: Sequence[dict[str, Any]], kind: str) -> int:
+    return sum(record["followed"] is None for _, record in _of(cases, kind))
+
+
+def _of(cases: Sequence[dict[str, Any]], kind: str) -> list[tuple[str, dict[str, Any]]]:
+    return [(c["case"], r) for c in cases for r in c["records"] if r["kind"] == kind]
+
+
+def _of_kind(records: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    rule = next((r["rule"] for _, r in records if r["followed"] is not None), "")
+    rule = re.sub(r" \(\d+ .*\)", "", rule)
+    rows = [["case", "advice", "what came out", "followed"]]
+    for case, record in records:
+        came = ", ".join(f"{name} {100 * rate:.1f}" for name, rate in record["rows"].items())
+        followed = {True: "yes", False: "no", None: "-"}[record["followed"]]
+        rows.append([plain(case), plain(record["what"] or _ASIDE), plain(came or "-"), followed])
+    return f"Followed: {rule}. Rates in %.\n\n{table(rows)}" if rule else table(rows)
