@@ -60,17 +60,16 @@ def heatmap(
     A panel per measure, all of them where ``measure`` is None, on one colour scale: ``limits``, or
     0 to 1, or wider where values are. ``colours`` names a colour map of matplotlib; ``remarks`` are
     written below. Cells with room have their values; refused pairs are hatched, pairs that were not
-    asked for blank, and those no more alike than by chance have a dot. Raises ValueError for an
-    unknown measure and for a result without rows.
+    asked for blank, and those no more alike than by chance dotted. Raises ValueError for an unknown
+    measure and a result without rows.
     """
     panels = [Panel.of(result, name) for name in _measures(result, measure)]
     rows, columns = (list(map(_layer, names)) for names in (result.layers_x, result.layers_y))
     cell = min(_LARGEST_CELL, max(_SMALLEST_CELL, _MATRIX / max(len(rows), len(columns))))
     name_size = min(NAME, 0.8 * 72 * cell)
     norm = Normalize(*(limits or _limits([panel.values for panel in panels])))
-    size = cell * len(columns), cell * len(rows)
     sheet = Sheet(
-        size,
+        size := (cell * len(columns), cell * len(rows)),
         len(panels),
         left=text_width(rows, name_size) + 0.3,
         bottom=text_width(columns, name_size) + 0.3,

@@ -13,8 +13,8 @@ STANDS = {
         savepoint source states storage stream tensor_file tiles
     """,
     2: """
-        advice alarm cells claims comparison contrast convergence differences drift_table drifting earlier
-        floor hearing identification indicators jobs listening merging model_matrix paired plan
+        advice alarm cells claims comparison contrast convergence differences drift_table drifting
+        earlier floor hearing identification indicators jobs listening merging model_matrix paired plan
         planning profile_table profiling reduction rescoring run_statistics scoring session several
         spreading summary training trajectory trajectory_runs verdict_table watching
     """,
