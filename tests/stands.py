@@ -14,9 +14,9 @@ STANDS = {
     """,
     2: """
         advice alarm cells claims comparison contrast convergence differences drift_table drifting
-        earlier floor hearing identification indicators jobs listening merging model_matrix paired plan
-        planning profile_table profiling reduction rescoring run_statistics scoring session several
-        spreading summary training trajectory trajectory_runs verdict_table watching
+        earlier floor hearing identification indicators jobs listening merging model_matrix paired
+        plan planning profile_table profiling reduction rescoring run_statistics scoring session
+        several spreading summary training trajectory trajectory_runs verdict_table watching
     """,
     3: """
         app callback demo drift_plot evaluation experiment heatmap_cells hub matrix_plot plot
