@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hf_repsim.chance import chance_test
+from hf_repsim.chance import RowProducts, chance_test
+from hf_repsim.chance_record import told_chance
 from hf_repsim.comparison import listen_and_score, score_tiles
 from hf_repsim.drift_table import CEILING, DRIFT, LEADING
 from hf_repsim.drifting.changes import Change, Kept
@@ -165,7 +166,9 @@ def drifted(
     blank = dict.fromkeys(next(iter(told.values()), {}))
     for name in blank:
         columns[name] = [told.get(layer, blank)[name] for layer in columns["layer_x"]]
-    record = {"seeds": list(seeds), "chance": _chance(kept, varied), "ceiling": CEILING}
+    chance = told_chance(result.provenance)
+    record = {"seeds": list(seeds), "ceiling": CEILING}
+    record["chance"] = chance and chance.highest_critical
     record |= _most_changed(kept, changes, probe) if kept else {}
     return replace(result, columns=columns, provenance=result.provenance | {DRIFT: record})
 
@@ -217,22 +220,13 @@ def _halves(kept: Kept | None, names: Mapping[str, tuple[str, str]]) -> dict[str
     if not names:
         return {}
     try:
-        parts = [kept.sample.of(half) for half in kept.halves]
-        tests = [chance_test(part, list(names.values()), n_draws=0) for part in parts]
+        parts = [RowProducts.of(kept.sample.of(half), list(names.values())) for half in kept.halves]
     except ValueError:
         return {}
-    apart = (tests[0].value - tests[1].value).abs().tolist()
-    return dict(zip(names, apart, strict=True))
-
-
-def _chance(kept: Kept | None, names: Mapping[str, tuple[str, str]]) -> float | None:
-    """What the largest blocked CKA of all layers exceeds in 5 % of exchanges of utterances."""
-    if not names:
-        return None
-    try:
-        return chance_test(kept.sample, list(names.values())).critical()
-    except ValueError:  # too few utterances
-        return None
+    tests = [chance_test(part, n_draws=0) for part in parts]
+    one, other = (dict(zip(test.pairs, test.value.tolist(), strict=True)) for test in tests)
+    return {name: abs(one[pair] - other[pair]) for name, pair in names.items()
+            if pair in one and pair in other}  # fmt: skip
 
 
 def _most_changed(kept: Kept, changes: Mapping[str, Change], probe: Probe) -> dict[str, Any]:
