@@ -16,8 +16,9 @@ _HEAD = """\
 Each kind of advice of `hf-repsim advise` was checked on models whose error rates can be had here.
 Every check is in the tables, misses included; `scripts/advice_record.py` made them, and
 [advice.json](advice.json) holds them with all rows. Thresholds of advice, and what counts as
-followed, were not changed after an outcome was seen; how layers are frozen was, once (front ends
-have weights that no layer names), and its cases were run again.
+followed, were not changed after an outcome was seen. Two other things were, once each, and their
+cases run again: how layers are frozen (front ends have weights that no layer names), and that
+`restore` no longer asks whether a model is a copy, which had kept it silent on the CNNs.
 
 The models are small and some are poor: twelve recognisers of a quarter million weights, taught by
 two minutes of synthetic digits (`hf-repsim demo --seeds 4`; the Transformers err on four words of
