@@ -127,7 +127,8 @@ def best_matches(result: SimilarityResult, measure: str) -> np.ndarray:
 
     Nothing where the result does not tell.
     """
-    if "among_best" not in result.columns:
+    # of a table in which none is known, the column holds nothing
+    if not any(isinstance(told, bool) for told in result.columns.get("among_best", ())):
         return np.zeros((len(result.layers_x), len(result.layers_y)), dtype=bool)
     return result.matrix(measure, "among_best") == 1
 

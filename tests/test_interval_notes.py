@@ -28,6 +28,7 @@ def result():
 def test_a_value_without_an_interval_says_why(measure, why):
     found = score(sums_with_frames(), [measure], intervals=True)
     assert all(f"no interval: {why}" in note for note in found.columns["note"])
+    assert not best_matches(found, measure).any() and "no interval" in found.table()
     bare = score(sums_with_frames(), [measure])
     assert not any("interval" in note for note in bare.columns["note"])
 
