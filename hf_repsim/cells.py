@@ -74,7 +74,7 @@ def is_one_model(result: SimilarityResult) -> bool:
     """Whether the layers of one model were compared among themselves."""
     models = result.provenance.get("models")
     is_one = isinstance(models, dict) and "x" in models and models["x"] == models.get("y")
-    return is_one and not is_drift(result)
+    return is_one and "drift" not in result.provenance
 
 
 def cell_columns(result: SimilarityResult) -> tuple[str, ...]:

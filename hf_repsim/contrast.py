@@ -11,7 +11,6 @@ import numpy as np
 
 from hf_repsim.cells import PAIR, cell_columns, cells, is_trajectory
 from hf_repsim.differences import differences
-from hf_repsim.paired import paired
 from hf_repsim.result import SimilarityResult
 from hf_repsim.run_statistics import rank_correlation
 from hf_repsim.table import aligned, json_value, printable, shortened
@@ -181,6 +180,8 @@ def _add_ends(columns: dict[str, list], of: tuple[SimilarityResult, SimilarityRe
         raise ValueError(
             "differences have intervals where comparisons are set side by side, not trajectories"
         )
+    from hf_repsim.paired import paired  # who only looks at results loads no torch
+
     found = paired(*of, list(zip(zip(*(columns[name] for name in PAIR), strict=True),
                                  columns["value_a"], columns["value_b"], strict=True)))  # fmt: skip
     columns |= {"low": found.low, "high": found.high}

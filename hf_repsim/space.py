@@ -31,7 +31,11 @@ from hf_repsim.viewer.shelf import Shelf
 NEEDED = ("huggingface_hub", "matplotlib", "numpy", "pandas", "pyarrow", "scipy")
 _DECLARED_BY = ("hf_repsim", "datasets")  # datasets brings pandas and pyarrow
 _APP, _SOURCE = "app.py", "hf_repsim"
-_LEFT_HERE = ("assets", "__pycache__")
+# what no page needs; and with more than 256 files the Hub's client would make several commits
+_LEFT_HERE = (
+    *("assets", "__pycache__", "advice", "ctc", "drifting", "evaluation", "experiment", "release"),
+    *("selftest", "training", "watching"),
+)
 
 
 def push_space(

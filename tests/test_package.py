@@ -98,7 +98,8 @@ def test_the_wheel_holds_every_file_of_the_package(tmp_path):
 def test_the_readme_lists_exactly_the_measures_there_are():
     from hf_repsim import MEASURES
 
-    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|", README, re.M)
+    table = re.search(r"^\| name \| measure \| source \|\n.*?\n\n", README, re.M | re.S)[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|", table, re.M)
     assert rows == [(measure.name, measure.label, measure.source) for measure in MEASURES.values()]
 
 

@@ -19,6 +19,8 @@ from hf_repsim.measures import MEASURES
 from hf_repsim.result import SimilarityResult
 from hf_repsim.trajectory import RUN_COLUMNS, together, trajectory
 
+OF_FEW = [name for name in MEASURES if name != "heldout_cca"]  # that needs 20 utterances
+
 RECORD = {"label": "tiny", "encoder": "wav2vec2", "variant": "width x0.5", "seed": 3}
 
 
@@ -34,7 +36,7 @@ def speech():
 
 @pytest.fixture(scope="module")
 def result(run, speech):
-    return trajectory(run, probe=speech, measures=list(MEASURES))
+    return trajectory(run, probe=speech, measures=OF_FEW)
 
 
 @pytest.mark.parametrize(
@@ -44,9 +46,9 @@ def test_what_a_checkpoint_meets_gives_the_numbers_of_a_comparison(
     against, step, other, run, speech, result
 ):
     folders = (run / f"checkpoint-{n}" for n in (step, other))
-    expected = compare(*folders, probe=speech, measures=list(MEASURES))
+    expected = compare(*folders, probe=speech, measures=OF_FEW)
     found = result.select("against", against).select("step", step)
-    for name in MEASURES:
+    for name in OF_FEW:
         for column in ("value", "null", "n_frames"):
             ours, theirs = (r.matrix(name, column) for r in (found, expected))
             # heard in other batches: float32 rounds otherwise
@@ -84,7 +86,7 @@ def test_what_goes_in_is_the_same_whatever_the_model(run, speech):
 
 
 def test_the_final_checkpoint_is_itself_and_the_first_one_has_no_previous(result):
-    for name in MEASURES:
+    for name in OF_FEW:
         last = result.select("against", "final").select("step", 4).matrix(name)
         np.testing.assert_allclose(last.diagonal(), 1, atol=1e-6)
     assert {row["step"] for row in rows_of(result, against="previous")} == {1, 2, 4}

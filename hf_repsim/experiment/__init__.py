@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
 from hf_repsim.audio import declared_seconds
+from hf_repsim.chance_record import without_chance
 from hf_repsim.claims import Verdict, survival, verdicts
 from hf_repsim.columns import read_cell
 from hf_repsim.comparison import compare
@@ -202,6 +203,7 @@ def _variants(experiment: Experiment, subjects: Sequence[Subject]) -> Iterator[S
                 probe=_probe(experiment, subjects),
                 measures=experiment.measures,
             )
+            result = without_chance(result)  # as a trajectory is not tested
             told = {"run": run.label, **asdict(subject), **asdict(last)}
             told["against"] = f"run:{other.label}"
             same = {name: [told[name]] * len(result.columns["value"]) for name in RUN_COLUMNS}
