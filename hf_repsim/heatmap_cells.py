@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from matplotlib.patches import Circle, Rectangle
 from hf_repsim.chance_record import P, told_chance
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sheet import Sheet, cut
+from hf_repsim.table import of_the_value
 
 COLOURS = "viridis"  # perceptually uniform; survives grey printing and colour-blind eyes
 DOTTED = "Dot: no more alike than where utterances are exchanged (p corrected for all pairs)."
@@ -47,7 +49,11 @@ class Panel:
                 asked[rows[layer_x], columns[layer_y]] = True
         refused = asked & ~np.isfinite(values)
         by_chance = _by_chance(result, measure)
-        return cls(measure, values, refused, int(asked.sum()), result.notes(measure), by_chance)
+        notes: Counter[str] = Counter()
+        for note, count in result.notes(measure).items():
+            notes[of_the_value(note)] += count
+        del notes[""]
+        return cls(measure, values, refused, int(asked.sum()), dict(notes), by_chance)
 
 
 def draw_cells(axes: Axes, panel: Panel, norm: Normalize, *, cell: float, colours: str) -> None:

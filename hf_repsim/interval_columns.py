@@ -24,7 +24,7 @@ _FITTED = "no interval: those of CCA measures came out too narrow where truth wa
 _NO_FORMULA = "no interval: none is known for this measure"
 _FEW = "no interval: too few utterances, or a few rule the value"
 _LACKING = (
-    "no interval: frames that rule the value are not among those that were kept; keep more "
+    "no interval: frames that rule the value are not among those that were kept, so keep more "
     "(--sample-frames 64)"
 )
 

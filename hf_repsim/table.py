@@ -52,6 +52,14 @@ def is_number(value: object) -> bool:
     return known and abs(value) < 1e15 and math.isfinite(value)
 
 
+def of_the_value(note: str) -> str:
+    """What a note says of a value itself, and not of its interval, for where there is little room.
+
+    Parts of a note are apart by "; ".
+    """
+    return "; ".join(part for part in note.split("; ") if not part.startswith("no interval"))
+
+
 def rounded(value: float) -> float:
     """The number with the six digits that a record keeps."""
     return float(f"{value:.6g}")

@@ -9,11 +9,12 @@ from test_interval_columns import ALL, sums_with_frames
 
 from hf_repsim.intervals import of_sums
 from hf_repsim.pair import Scoring
+from hf_repsim.plot import heatmap
 from hf_repsim.sample import FrameSample
 from hf_repsim.sample_rows import Sampled
 from hf_repsim.scoring import score
 from hf_repsim.summary import summarise
-from hf_repsim.table import best_matches
+from hf_repsim.table import best_matches, of_the_value
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +74,12 @@ def test_a_terminal_and_a_summary_tell_what_is_as_good(result):
     assert "Which layer matches best is beyond chance for" in " ".join(summarise(result))
     bare = score(result.moments, ["procrustes"])
     assert "best match" not in bare.table() and "beyond chance" not in " ".join(summarise(bare))
+
+
+def test_why_there_is_no_interval_stands_in_the_table_and_crowds_out_nothing_else():
+    found = score(sums_with_frames(), ["pwcca"], intervals=True)
+    assert "no interval" in found.table()
+    assert not any("no interval" in said for said in summarise(found))
+    assert not any("no interval" in text.get_text() for text in heatmap(found).texts)
+    flagged = "fewer than 10; no interval: few; refused"
+    assert of_the_value(flagged) == "fewer than 10; refused"

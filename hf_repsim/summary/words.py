@@ -11,7 +11,7 @@ import numpy as np
 
 from hf_repsim.cells import is_matrix, is_one_model
 from hf_repsim.measures import measure_label
-from hf_repsim.table import printable, shortened, worth
+from hf_repsim.table import of_the_value, printable, shortened, worth
 
 if TYPE_CHECKING:
     from hf_repsim.result import SimilarityResult
@@ -107,7 +107,7 @@ def remarks(result: SimilarityResult) -> str:
     for measure, value, note in rows:
         if not math.isfinite(value):
             refused.setdefault(measure, []).append(note.removeprefix(_REFUSED))
-        elif note:
+        elif note := of_the_value(note):
             flagged.setdefault(note, Counter())[measure] += 1
     parts = [
         f"{_of(len(whys), totals[measure])} of {printable(measure)} "
