@@ -116,7 +116,7 @@ def _draw_shapes(axes: Axes, rows: Sequence[Row]) -> None:
     at = [i for i, row in enumerate(rows) if row.flags]
     axes.plot(at, ratio[at], "x", color="black", markersize=7)
     axes.axhline(1, color="0.6", linewidth=0.6, linestyle="--")
-    axes.set_ylim(0, max(1.25, axes.get_ylim()[1]))
+    axes.set_ylim(0, max(1.25, 1.3 * axes.get_ylim()[1]))  # room for the legend
     axes.set_ylabel("ratio, distance", fontsize=_LABEL)
     axes.legend(fontsize=_NAME - 1, frameon=False, ncols=2, loc="upper left", borderaxespad=0.1)
 

@@ -83,7 +83,8 @@ def trajectory(
     probe = Probe.parse(probe) if isinstance(probe, str) else probe
     audio = Audio(probe, rate=course.rate, batch_size=batch_size)
     ears = _Ears(course, audio, accelerator.device)
-    parts = Parts(folder, ears.key | {"measures": measures}, course.revisions)
+    key = ears.key | {"measures": measures, "columns": list(COLUMNS)}
+    parts = Parts(folder, key, course.revisions)
     meetings = course.meetings(against)
     _follow(ears, meetings, parts, measures=measures, accelerator=accelerator, progress=progress)
     told = _provenance(ears, parts, accelerator) | {"against": against, "measures": measures}

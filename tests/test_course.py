@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from runs import same_rows, save_run
 from safetensors.torch import load_file, save_file
@@ -107,6 +109,19 @@ def test_a_part_that_was_cut_off_is_computed_again(followed, monkeypatch):
     whole = follow()
     part = run.parent / "out" / "parts" / "1-2.json"
     part.write_text(part.read_text()[:100])
+    calls = counted(monkeypatch)
+    same_rows(follow(), whole)
+    assert len(calls) == 1
+
+
+def test_a_part_of_a_version_with_other_columns_is_computed_again(followed, monkeypatch):
+    run, follow = followed
+    whole = follow()
+    path = run.parent / "out" / "parts" / "1-2.json"
+    part = json.loads(path.read_text())
+    part["key"]["columns"].remove("n_effective")
+    del part["table"]["columns"]["n_effective"]
+    path.write_text(json.dumps(part))
     calls = counted(monkeypatch)
     same_rows(follow(), whole)
     assert len(calls) == 1
