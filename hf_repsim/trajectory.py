@@ -83,8 +83,7 @@ def trajectory(
     probe = Probe.parse(probe) if isinstance(probe, str) else probe
     audio = Audio(probe, rate=course.rate, batch_size=batch_size)
     ears = _Ears(course, audio, accelerator.device)
-    key = ears.key | {"measures": measures, "columns": list(COLUMNS)}
-    parts = Parts(folder, key, course.revisions)
+    parts = Parts(folder, ears.key | {"measures": measures}, course.revisions)
     meetings = course.meetings(against)
     _follow(ears, meetings, parts, measures=measures, accelerator=accelerator, progress=progress)
     told = _provenance(ears, parts, accelerator) | {"against": against, "measures": measures}
@@ -145,6 +144,7 @@ class _Ears:
             "probe": self.audio.heard.fingerprint,
             "utterances_at_once": self.audio.batch_size,
             "device": self.device.type,
+            "columns": list(COLUMNS),
             "versions": versions(),
         }
 
