@@ -7,13 +7,14 @@ have.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from hf_repsim.tensor_file import parsed_object
 
 RECORD = "run.json"
 STATE = "trainer_state.json"
@@ -62,7 +63,7 @@ class Run:
         path = self.folder / RECORD
         if not path.is_file():
             return {}
-        record = _read_object(path)
+        record = parsed_object(path.read_bytes(), path)
         if record.get("schema_version") != RECORD_SCHEMA:
             raise ValueError(
                 f"{path} has schema_version {record.get('schema_version')!r}, and this hf_repsim "
@@ -99,7 +100,7 @@ class Run:
         folders = [self.folder / f"checkpoint-{step}" for step in self._steps] + [self.folder]
         log: dict[int, dict[str, float]] = {}
         for path in (folder / STATE for folder in folders):
-            state = _read_object(path) if path.is_file() else {}
+            state = parsed_object(path.read_bytes(), path) if path.is_file() else {}
             # where nothing was logged at a checkpoint, its state alone tells the epoch
             own = {"step": state.get("global_step"), "epoch": state.get("epoch")}
             for entry in (own, *state.get("log_history", ())):
@@ -123,17 +124,7 @@ def share_done(folder: str | Path) -> float:
     try:
         states = folder.glob(f"checkpoint-*/{STATE}")
         latest = max(states, key=lambda path: path.stat().st_mtime)
-        state = _read_object(latest)
+        state = parsed_object(latest.read_bytes(), latest)
         return state["global_step"] / state["max_steps"]
     except (OSError, ValueError, KeyError):  # not begun, or in the middle of being written
         return 0.0
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not readable as JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} should hold a JSON object, not a {type(found).__name__}")
-    return found

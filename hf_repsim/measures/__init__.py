@@ -248,11 +248,9 @@ _ALL = (
         "the 128 leading directions of each layer",
         source="Pasad et al. 2021, but split by utterance",
         compute=heldout.between_layers,
-        null=nulls.zero,
         invariances=ROTATION,
-        range=(-1.0, 1.0),
         size=heldout.size,
-        by_sample=True,
+        **_OF_FRAMES,
     ),
 )
 MEASURES: dict[str, Measure] = {measure.name: measure for measure in _ALL}

@@ -1,8 +1,7 @@
 """Sentences on what rules the values of a comparison: one direction, large units, a few frames.
 
 Each sets two measures side by side that differ in nothing else. `MOVED` is how far a value has to
-move to be told: in 180 simulated pairs of layers in which nothing rules (20 to 200 utterances of
-smooth frames, with flat and with falling spectra) none moved by more than 0.08.
+move to be told, more than it does in simulated layers of smooth frames in which nothing rules.
 """
 
 from __future__ import annotations
