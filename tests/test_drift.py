@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from hf_repsim.cells import is_one_model
 from hf_repsim.chance_record import with_chance
 from hf_repsim.drift_table import CEILING, DriftTable, drift_text, most_changed
 from hf_repsim.drifting import drift_measures, drifted
@@ -87,6 +88,8 @@ def test_a_model_held_against_itself_has_not_moved():
     assert "No layer moved: by blocked_cka" in said and "None of them" not in said
     assert "No layer collapsed: each uses 1.00 to 1.00 times" in said
     assert DriftTable.of(same).below(1.0) == []
+    one = {**same.provenance, "models": {"x": {"name": "m"}, "y": {"name": "m"}}}
+    assert not is_one_model(replace(same, provenance=one)), "its layers meet themselves alone"
 
 
 def test_layers_move_where_their_frames_do(moved):
