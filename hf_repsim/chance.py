@@ -17,9 +17,11 @@ import torch
 from torch import Tensor
 
 from hf_repsim.sample import FrameSample, evenly_spaced
+from hf_repsim.units import UTTERANCE
 
 LEVEL = 0.05
 FEWEST_UTTERANCES, FEWEST_ROWS = 8, 4  # of the sample; an utterance with fewer rows is left out
+FEWEST_SPEAKERS = 4  # that are dealt out to two halves
 MOST_ROWS = 512  # products of rows by rows are held,
 MOST_PRODUCTS = 2**25  # so many of them at most, of all layers
 _NO_NORM = 1e-30  # what is 0 stays 0, and so is as large as any draw
@@ -37,6 +39,7 @@ class RowProducts:
     pairs: tuple[tuple[str, str], ...]
     places: Tensor  # (2, pairs) int64: which of `layers` a pair is of
     layers: Tensor  # (layers, utterances, rows, utterances, rows) float32, of different norms
+    speakers: tuple[str | None, ...] = ()  # of each utterance; None where nobody says
 
     @classmethod
     def of(
@@ -52,7 +55,8 @@ class RowProducts:
             ValueError: fewer than 8 utterances with 4 rows, or no pair of layers that vary.
         """
         names = list(dict.fromkeys(name for pair in pairs for name in pair))
-        chosen, shape = _rows(sample, math.isqrt(MOST_PRODUCTS // max(1, len(names))))
+        chosen, ids, n_rows = _rows(sample, math.isqrt(MOST_PRODUCTS // max(1, len(names))))
+        shape = len(ids), n_rows
         rows = {name: sample.layer(name)[chosen].to(device) for name in names}
         varying = [name for name, own in rows.items() if (own != own[0]).any()]
         known = {name: i for i, name in enumerate(varying)}
@@ -65,7 +69,7 @@ class RowProducts:
             centred = (centred - centred.mean(0)).float()
             layers[i] = (centred @ centred.T).reshape(*shape, *shape)
         places = torch.tensor([[known[name] for name in side] for side in zip(*kept, strict=True)])
-        return cls(tuple(kept), places, layers)
+        return cls(tuple(kept), places, layers, tuple(map(sample.speakers.get, ids)))
 
     @property
     def n_utterances(self) -> int:
@@ -171,6 +175,7 @@ class SplitHalf:
     correlation: float  # Pearson's, over pairs; nan with fewer than 3
     difference: float  # absolute, mean over pairs
     n_halvings: int
+    unit: str  # what is dealt out to the halves as a whole: "utterance" or "speaker"
 
     @property
     def reliability(self) -> float:
@@ -178,21 +183,42 @@ class SplitHalf:
         return max(0.0, 2 * self.correlation / (1 + max(0.0, self.correlation)))
 
 
-def split_half(products: RowProducts, *, n_halvings: int = 10, seed: int = 0) -> SplitHalf:
-    """Mean over random halvings of the utterances."""
+def split_half(
+    products: RowProducts, *, n_halvings: int = 10, seed: int = 0, unit: str = UTTERANCE
+) -> SplitHalf:
+    """Mean over random halvings of the utterances.
+
+    With speakers as `unit` all of one are in one half, and what is told is of other speakers;
+    unless these are fewer than `FEWEST_SPEAKERS`, or some are not known.
+    """
     random = torch.Generator().manual_seed(seed)
     x, y = products.places.to(products.layers.device)
-    half = products.n_utterances // 2
+    known = set(products.speakers) - {None}
+    if None in products.speakers or len(known) < FEWEST_SPEAKERS:
+        unit = UTTERANCE
     correlations, differences = [], []
     for _ in range(n_halvings):
-        order = torch.randperm(products.n_utterances, generator=random).to(x.device)
         maps = []
-        for utterances in (order[:half], order[half : 2 * half]):
-            centred = products.centred(utterances).flatten(1)
+        for utterances in _halves(products, unit, random):
+            centred = products.centred(utterances.to(x.device)).flatten(1)
             maps.append((centred @ centred.T)[x, y].double().cpu())
         correlations.append(_correlation(*maps))
         differences.append(float((maps[0] - maps[1]).abs().mean()))
-    return SplitHalf(fmean(correlations), fmean(differences), n_halvings)
+    return SplitHalf(fmean(correlations), fmean(differences), n_halvings, unit)
+
+
+def _halves(products: RowProducts, unit: str, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Utterances of two halves, drawn anew; of speakers, each to the half that has less."""
+    if unit == UTTERANCE:
+        half = products.n_utterances // 2
+        order = torch.randperm(products.n_utterances, generator=random)
+        return order[:half], order[half : 2 * half]
+    names = sorted(set(products.speakers))
+    halves: tuple[list[int], list[int]] = ([], [])
+    for k in torch.randperm(len(names), generator=random).tolist():
+        own = [i for i, who in enumerate(products.speakers) if who == names[k]]
+        min(halves, key=len).extend(own)
+    return torch.tensor(halves[0]), torch.tensor(halves[1])
 
 
 def _scores(values: Tensor) -> Tensor:
@@ -204,8 +230,8 @@ def _correlation(one: Tensor, other: Tensor) -> float:
     return float(torch.corrcoef(torch.stack([one, other]))[0, 1]) if len(one) > 2 else math.nan
 
 
-def _rows(sample: FrameSample, most: int) -> tuple[Tensor, tuple[int, int]]:
-    """Indices of rows to use, at most so many, and of how many utterances how many they are."""
+def _rows(sample: FrameSample, most: int) -> tuple[Tensor, list[str], int]:
+    """Indices of rows to use, at most so many, of which utterances, and how many of each."""
     starts, place = {}, 0
     for utterance, count in zip(sample.utterances, sample.counts, strict=True):
         if count >= FEWEST_ROWS:
@@ -221,4 +247,4 @@ def _rows(sample: FrameSample, most: int) -> tuple[Tensor, tuple[int, int]]:
     ids = [ids[i] for i in evenly_spaced(len(ids), max(FEWEST_UTTERANCES, most // 2))]
     n = max(1, min(most // len(ids), *(starts[utterance][1] for utterance in ids)))
     chosen = [start + i for start, count in map(starts.get, ids) for i in evenly_spaced(count, n)]
-    return torch.tensor(chosen), (len(ids), n)
+    return torch.tensor(chosen), ids, n

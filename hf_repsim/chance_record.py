@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from hf_repsim.table import is_number, printable, rounded
+from hf_repsim.units import UNITS, UTTERANCE, told_units
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +30,7 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class ChanceRecord:
-    """A test of all pairs of a result, and how alike maps of two halves of the utterances are."""
+    """A test of all pairs of a result, and how alike maps of two halves of what was heard are."""
 
     pairs: int  # of different layers; of one model each once
     above: int  # of these, with p up to `level`
@@ -44,6 +45,7 @@ class ChanceRecord:
     correlation: float | None  # of the maps of two halves; None with fewer than 3 pairs
     reliability: float | None  # what maps of other utterances, as many as all, would correlate
     difference: float  # absolute, between the maps of two halves, mean over pairs
+    split: str = UTTERANCE  # what is in one half as a whole; a record of before has none
 
 
 def with_chance(
@@ -67,7 +69,7 @@ def with_chance(
         told, column = {_NOT_TESTED: str(error)}, None
     else:
         found = chance_test(products, seed=_SEED)
-        halves = split_half(products, seed=_SEED)
+        halves = split_half(products, seed=_SEED, unit=told_units(result.provenance)[0])
         p = dict(zip(found.pairs, found.corrected.tolist(), strict=True))
         column = [p.get(pairs.get(i), math.nan) for i in range(len(result.columns["value"]))]
         told = _record(found, halves, products)
@@ -99,11 +101,12 @@ def told_chance(provenance: Mapping[str, Any]) -> ChanceRecord | None:
     if not isinstance(told, Mapping):
         return None
     known = {field.name: told.get(field.name) for field in fields(ChanceRecord)}
+    unit = known.pop("split")
     may_lack = ("correlation", "reliability")
     if not all(is_number(value) or (value is None and name in may_lack)
                for name, value in known.items()):  # fmt: skip
         return None
-    return ChanceRecord(**known)
+    return ChanceRecord(**known, split=unit if unit in UNITS else UTTERANCE)
 
 
 def chance_sentences(provenance: Mapping[str, Any]) -> list[str]:
@@ -127,7 +130,9 @@ def chance_sentences(provenance: Mapping[str, Any]) -> list[str]:
         said = f"{below} of {record.pairs} pairs {verb} no more alike {how}"
     else:
         said = f"All {record.pairs} pairs are more alike {how}"
-    halves = f"Maps from two halves of the utterances differ by {record.difference:.3f} on average"
+    halves = (
+        f"Maps from two halves of the {record.split}s differ by {record.difference:.3f} on average"
+    )
     if record.correlation is not None and record.reliability is not None:
         halves += (
             f" and correlate {record.correlation:.3f}, which makes a split-half reliability of "
@@ -178,5 +183,6 @@ def _record(found: ChanceTest, halves: SplitHalf, products: RowProducts) -> dict
         correlation=rounded(halves.correlation) if is_known else None,
         reliability=rounded(halves.reliability) if is_known else None,
         difference=rounded(halves.difference),
+        split=halves.unit,
     )
     return asdict(record)

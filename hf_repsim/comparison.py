@@ -15,6 +15,7 @@ from hf_repsim.result import SimilarityResult, by_measure
 from hf_repsim.scoring import choose_measures, require_frames, score
 from hf_repsim.session import Session
 from hf_repsim.spectrum import joined_spectra
+from hf_repsim.units import SPEAKER, UTTERANCE, check_unit
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -27,39 +28,49 @@ def compare(
     probe: Probe | str | None = None,
     measures: Sequence[str] | None = None,
     intervals: bool = False,
+    unit: str = UTTERANCE,
     untrained: bool = False,
     accelerator: Accelerator | None = None,
     **options: Any,
 ) -> SimilarityResult:
     """Compare the layers of two speech models, or of one with itself, on audio that both hear.
 
-    `measures` names entries of `MEASURES` or `GROUPS`, None those marked as default; `intervals` is
-    as for `score` and the rest as for `accumulate`. With `untrained` the models' untrained twins
-    hear the same, and their values stand in a column of that name (`hf_repsim.floor`). Returns a
-    row per measure and layer pair, with provenance and the sums (`.moments`; None where they do not
-    fit in memory and were heard in tiles).
+    `measures` names entries of `MEASURES` or `GROUPS`, None those marked as default; `intervals`
+    and `unit` are as for `score` and the rest as for `accumulate`. With `untrained` the models'
+    untrained twins hear the same, and their values stand in a column of that name
+    (`hf_repsim.floor`). Returns a row per measure and layer pair, with provenance and the sums
+    (`.moments`; None where they do not fit in memory and were heard in tiles).
 
     Raises:
         ValueError: a name, layer, measure or dataset is not there, intervals are asked for and no
-            frames to be kept, or a model has no untrained twin, before a model is loaded.
+            frames to be kept or, over speakers, no column that tells who speaks, or a model has no
+            untrained twin, before a model is loaded.
         Interrupted: Ctrl-C; the sums of what was heard until then come with it.
     """
     chosen = choose_measures(measures)
     session = Session(pair_of(x, y), probe=probe, accelerator=accelerator, **options)
-    return listen_and_score(session, chosen, intervals=intervals, untrained=untrained)
+    how = {"intervals": intervals, "unit": unit, "untrained": untrained}
+    return listen_and_score(session, chosen, **how)
 
 
 def listen_and_score(
-    session: Session, measures: Sequence[str], *, intervals: bool = False, untrained: bool = False
+    session: Session,
+    measures: Sequence[str],
+    *,
+    intervals: bool = False,
+    unit: str = UTTERANCE,
+    untrained: bool = False,
 ) -> SimilarityResult:
     """Let a session hear, and score what it heard. Errors as `compare`."""
     if intervals:
         require_frames(session.options.sample_frames)
+    if check_unit(unit, intervals=intervals) == SPEAKER:
+        session.probe.require_speakers()
     if untrained:
         twin_names(session.models)
     session.hear()
     twins = heard_twins(session, measures) if untrained else None
-    how = {"intervals": intervals, "progress": session.options.progress}
+    how = {"intervals": intervals, "unit": unit, "progress": session.options.progress}
     result = score_tiles(session, lambda moments: score(moments, measures, chance=False, **how))
     return result if twins is None else with_floor(result, twins)
 

@@ -14,6 +14,7 @@ from hf_repsim.differences import differences
 from hf_repsim.result import SimilarityResult
 from hf_repsim.run_statistics import rank_correlation
 from hf_repsim.table import aligned, json_value, printable, shortened
+from hf_repsim.units import UTTERANCE, check_unit
 
 if TYPE_CHECKING:
     import pandas
@@ -140,19 +141,23 @@ def contrast(
     *,
     measures: Sequence[str] | None = None,
     intervals: bool = False,
+    unit: str | None = None,
 ) -> Contrast:
     """Compare a result with another one, for instance a published one with one's own.
 
     Values meet by measure and names of layers (x with x, y with y), also where the models differ;
     of trajectories by checkpoint as well, and by run unless each has one only. `measures` names
-    some of those that both have. With `intervals` each difference has its 95 % interval over
-    utterances, for which both need sums and frames (`hf_repsim.paired`).
+    some of those that both have. With `intervals` each difference has its 95 % interval, for which
+    both need sums and frames; over utterances or speakers, as `unit` says, None: over speakers
+    where the intervals of one of them are (`hf_repsim.paired`).
 
     Raises:
-        ValueError: intervals are asked for, of trajectories or without sums; they share no measure,
+        ValueError: intervals are asked for, of trajectories or without sums, or over speakers that
+            nobody names; or a unit without intervals; they share no measure,
             not one that is named, or no layer pair; only one is a trajectory; or two rows of a
             result are of one layer pair.
     """
+    check_unit(unit or UTTERANCE, intervals=intervals)
     if is_trajectory(a) != is_trajectory(b):
         kinds = ["a trajectory" if is_trajectory(of) else "a comparison" for of in (a, b)]
         raise ValueError(f"a is {kinds[0]} and b {kinds[1]}; only results of one kind are set "
@@ -169,12 +174,14 @@ def contrast(
     columns = {name: [cell[i] for cell in shared] for i, name in enumerate(names)}
     columns |= {"value_a": values[0].tolist(), "value_b": values[1].tolist()}
     columns |= {"difference": (values[1] - values[0]).tolist()}
-    over = _add_ends(columns, (a, b)) if intervals else ""
+    over = _add_ends(columns, (a, b), unit) if intervals else ""
     measures = [_of_measure(columns, name) for name in dict.fromkeys(columns["measure"])]
     return Contrast(_title(a), _title(b), columns, measures, differences(a, b), _alone(a, b), over)
 
 
-def _add_ends(columns: dict[str, list], of: tuple[SimilarityResult, SimilarityResult]) -> str:
+def _add_ends(
+    columns: dict[str, list], of: tuple[SimilarityResult, SimilarityResult], unit: str | None
+) -> str:
     """Put ends of intervals beside the differences; returns what they are over."""
     if is_trajectory(of[0]):
         raise ValueError(
@@ -183,7 +190,8 @@ def _add_ends(columns: dict[str, list], of: tuple[SimilarityResult, SimilarityRe
     from hf_repsim.paired import paired  # who only looks at results loads no torch
 
     found = paired(*of, list(zip(zip(*(columns[name] for name in PAIR), strict=True),
-                                 columns["value_a"], columns["value_b"], strict=True)))  # fmt: skip
+                                 columns["value_a"], columns["value_b"], strict=True)),
+                   unit=unit)  # fmt: skip
     columns |= {"low": found.low, "high": found.high}
     return found.over
 

@@ -12,6 +12,7 @@ from hf_repsim.measures import measure_label
 from hf_repsim.plot import styled
 from hf_repsim.sheet import Sheet, cut, safe, text_width
 from hf_repsim.table import FLOOR, shortened
+from hf_repsim.units import over
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +27,7 @@ _NAME, _LABEL = 7.5, 8.0
 # Okabe & Ito's colours, which colour-blind eyes tell apart
 _VALUE, _OTHER, _RUNS, _CHANCE = "#0072B2", "#D55E00", "#E69F00", "0.4"
 _READING = (
-    f"Shaded: 95 % interval over utterances. Ringed: layers that moved, below {CEILING} for sure. "
+    f"Shaded: 95 % interval over {{units}}. Ringed: layers that moved, below {CEILING} for sure. "
     "Dashed: what utterances that are paired wrongly exceed in 1 of 20 draws. "
     "Below: participation ratio of the tuned model over that of the base, and how far frames went, "
     "in spreads of the layer; a cross is a flag."
@@ -45,7 +46,8 @@ def layers(result: SimilarityResult, measure: str | None = None) -> Figure:
         raise ValueError(f"no layer has a value of {found.measure}, so there is nothing to draw")
     names = [safe(shortened(row.layer)) for row in found.rows]
     width = min(_WIDTH[1], max(_WIDTH[0], _LAYER * len(names)))
-    said = [_READING, *(["Band: other runs."] if np.isfinite(_of(found, "seeds")).any() else [])]
+    said = [_READING.format(units=over(result.provenance))]
+    said += ["Band: other runs."] if np.isfinite(_of(found, "seeds")).any() else []
     sheet = Sheet(
         (width, _ABOVE + _GAP + _BELOW),
         left=0.5,

@@ -48,6 +48,7 @@ class Heed:
     y: Mapping[str, Tensor] | None  # of the second side, if there is one
     utterances: tuple[str, ...]
     counts: list[int]  # frames of each utterance
+    speakers: tuple[str | None, ...]  # of each utterance; None where nobody says
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,8 @@ class Hearing:
         """Add what was heard to the sums, and some of its frames to those kept beside them."""
         moments.update(heed.x, heed.y, heed.counts)
         frames = heed.x, heed.y
-        moments.keep(frames, heed.utterances, heed.counts, at_most=self.sample_frames)
+        how = {"at_most": self.sample_frames, "speakers": heed.speakers}
+        moments.keep(frames, heed.utterances, heed.counts, **how)
 
     def require_frames(self, n_frames: int) -> None:
         """Raise ValueError if the models together hear nothing."""
@@ -223,7 +225,8 @@ class Hearing:
         of_models = zip(self.models, ready.prepared, self.layers, strict=True)
         heard = [extract(model, prepared, names) for model, prepared, names in of_models]
         cells = [_common(every) for every in zip(*(one.cells(grid) for one in heard), strict=True)]
-        utterances = ready.prepared[0].batch.utterance_ids
+        batch = ready.prepared[0].batch
+        utterances = batch.utterance_ids
         for utterance, covered in zip(utterances, cells, strict=True):
             if not covered:
                 self.too_short[utterance] = "no cell of the common clock is covered by all layers"
@@ -240,7 +243,8 @@ class Hearing:
                 part = states.frames(grid, cells)[layer]
                 frames[-1][name] = (part if rows is None else part[rows]).to(self.device)
         x, *y = frames
-        return Heed(x, y[0] if y else None, utterances, [len(own) for own in kept])
+        counts = [len(own) for own in kept]
+        return Heed(x, y[0] if y else None, utterances, counts, batch.speakers)
 
 
 def load_models(

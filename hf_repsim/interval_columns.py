@@ -13,27 +13,30 @@ from hf_repsim.measures import MEASURES
 from hf_repsim.pair import Scoring
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sample_rows import PairRows, Sampled
+from hf_repsim.units import UTTERANCE
 
 PARTS = "parts"  # what `add_intervals` takes from a row
 LEAST_FREEDOM = 2  # below that, t-quantiles say nothing: 12.7 standard errors with 1
-FEW_SPEAKERS = 10  # fewer units than that make a note
 ROUNDING = 1e-5  # of what a value owes to all utterances, which adds up float32 products
 
-_NOT_KEPT = "no interval: no frames of one of the layers were kept"
+NOT_KEPT = "no interval: no frames of one of the layers were kept"
 _FITTED = "no interval: those of CCA measures came out too narrow where truth was known"
 _NO_FORMULA = "no interval: none is known for this measure"
-_FEW = "no interval: too few utterances, or a few rule the value"
+_FEW = "no interval: too few {}s, or a few rule the value"
+_ONE = "no interval: all utterances are by one {}"
 _LACKING = (
     "no interval: frames that rule the value are not among those that were kept, so keep more "
     "(--sample-frames 64)"
 )
 
 
-def sampled_of(result: SimilarityResult, what: str, *, name: str = "the result") -> Sampled:
-    """The frames beside the sums of a result; `what` needs them.
+def sampled_of(
+    result: SimilarityResult, what: str, *, name: str = "the result", unit: str = UTTERANCE
+) -> Sampled:
+    """The frames beside the sums of a result, and its units; `what` needs them.
 
     Raises:
-        ValueError: sums or frames are not there.
+        ValueError: sums or frames are not there, or nobody says who speaks.
     """
     moments = result.moments
     if moments is None or moments.sample is None or not moments.sample.n_rows:
@@ -41,14 +44,15 @@ def sampled_of(result: SimilarityResult, what: str, *, name: str = "the result")
             f"{what} need sums and frames, and {name} has none in one file: they were not kept "
             "(--no-sums, --sample-frames 0), not published (push --sums does that) or are in tiles"
         )
-    return Sampled(Scoring(moments), moments.sample)
+    return Sampled(Scoring(moments), moments.sample, unit)
 
 
 def parts_of(
-    sampled: Sampled | None, rows: PairRows | None, measure: str, *, value: float
+    sampled: Sampled | str, rows: PairRows | None, measure: str, *, value: float
 ) -> Parts | str:
     """What an interval of one value is made of, or why there is none; "" where no value is.
 
+    In place of frames that cannot be used `sampled` says why.
     CCA measures, which fit directions, have none: on real speech their values hang on how many
     frames there are more than on which, and intervals came out several times too narrow.
     """
@@ -59,15 +63,15 @@ def parts_of(
         return _FITTED
     if entry.influence is None and entry.owed is None:
         return _NO_FORMULA
-    if sampled is None:
-        return _NOT_KEPT
+    if isinstance(sampled, str):
+        return sampled
     return of_pair(sampled, rows, measure, value=value)
 
 
-def add_intervals(sampled: Sampled | None, rows: Sequence[dict[str, Any]]) -> None:
+def add_intervals(sampled: Sampled | str, rows: Sequence[dict[str, Any]]) -> None:
     """Put `low`, `high` and `among_best` into the rows of one measure, from what `PARTS` holds.
 
-    Ends are those of a 95 % interval over utterances, within the range of the measure; nan, with a
+    Ends are those of a 95 % interval over the units, within the range of the measure; nan, with a
     note, where `parts_of` gave a reason, where there are fewer than `LEAST_FREEDOM` degrees of
     freedom, or where the rows of the sample plainly lack frames that matter. `among_best` is
     whether a layer of y is the best match of a layer of x (of one model of several), or no worse by
@@ -90,14 +94,15 @@ def add_intervals(sampled: Sampled | None, rows: Sequence[dict[str, Any]]) -> No
     ends = [end.clamp(least, most).tolist() for end in (found.low, found.high)]
     for i, row in enumerate(known):
         if bool(few[i] | lacking[i]):
-            _note(row, _FEW if few[i] else _LACKING)
+            too_few = (_ONE if len(influence.units) == 1 else _FEW).format(sampled.unit)
+            _note(row, too_few if few[i] else _LACKING)
         else:
             row["low"], row["high"] = ends[0][i], ends[1][i]
     _add_best(known, influence, ~(few | lacking), within=sampled.scoring.moments.within)
 
 
 def judged(influence: Influence, share: float) -> tuple[Intervals, Tensor, Tensor]:
-    """95 % intervals over utterances, this share of which is known, and why not to trust them.
+    """95 % intervals over units, and why not to trust them; `share` is of utterances known.
 
     Of each value whether there are too few degrees of freedom, and whether frames are lacking.
     """

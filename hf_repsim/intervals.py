@@ -112,19 +112,14 @@ class Influence:
 
 
 def of_sums(
-    sampled: Sampled,
-    pairs: Sequence[tuple[str, str]],
-    measures: Sequence[str],
-    *,
-    unit_of: Mapping[str, str] | None = None,
+    sampled: Sampled, pairs: Sequence[tuple[str, str]], measures: Sequence[str]
 ) -> Influence:
     """Of measures computed from sums: of each measure, of each pair, in this order.
 
     Args:
-        sampled: rows beside the sums.
+        sampled: rows beside the sums, and the units.
         pairs: (x layer, y layer).
         measures: names of `MEASURES`.
-        unit_of: utterance -> its speaker or group; None: each for itself.
 
     A measure that is undefined for a pair, or has no such formula, is nan there. Where the sample
     has only some of the utterances, squares of their parts stand for those of all.
@@ -134,17 +129,15 @@ def of_sums(
         rows = sampled.pair(*names)
         of_pairs.append([of_pair(sampled, rows, name) for name in measures])
     columns = [found for of_measure in zip(*of_pairs, strict=True) for found in of_measure]
-    return of_parts(sampled, columns, unit_of=unit_of)
+    return of_parts(sampled, columns)
 
 
-def of_parts(
-    sampled: Sampled, parts: Sequence[Parts], *, unit_of: Mapping[str, str] | None = None
-) -> Influence:
-    """Of values for which `of_pair` gives parts; units as for `of_sums`."""
+def of_parts(sampled: Sampled, parts: Sequence[Parts]) -> Influence:
+    """Of values for which `of_pair` gives parts, over the units of the sample."""
     values, moved, noise = (torch.stack(part, -1) for part in zip(*parts, strict=True))
     found = Influence(tuple(sampled.sample.utterances), values, moved, noise)
-    if unit_of is not None:
-        return _grouped(found, unit_of, sampled.share)
+    if sampled.unit_of is not None:
+        return _grouped(found, sampled.unit_of, sampled.share)
     scale = sampled.share**0.5
     return replace(found, moved=moved / scale, noise=noise / scale)
 

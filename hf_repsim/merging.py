@@ -26,11 +26,12 @@ from hf_repsim.result import SimilarityResult, by_measure
 from hf_repsim.spectrum import SPECTRA, joined_spectra
 from hf_repsim.table import printable
 from hf_repsim.trajectory import together
+from hf_repsim.units import OVER, joined_units
 
 _SAME_VALUE = 1e-9  # scored on another machine, a value may differ in the last digits
 _MODULUS = 2**256  # of a fingerprint, which is a sum over utterances
 # what each result has of its own, and a merged one under `parts`
-_OWN = ("plan", "seconds", "sums", "created", "versions", "heard", "parts", SPECTRA, CHANCE)
+_OWN = ("plan", "seconds", "sums", "created", "versions", "heard", "parts", SPECTRA, CHANCE, OVER)
 # what names the rows of a data set that are heard, from its first one on
 _ROWS = ("dataset", "kind", "config", "split", "revision", "columns")
 _FIXED = ("hub", "embedded")  # kinds whose name says which rows they are
@@ -134,6 +135,7 @@ def _joined(results: Sequence[SimilarityResult]) -> SimilarityResult:
     provenance = results[0].provenance
     told = {name: provenance[name] for name in ("probe", "too_short") if name in provenance}
     told |= joined_spectra(result.provenance for result in results)
+    told |= joined_units(result.provenance for result in results if "low" in result.columns)
     joined = SimilarityResult(columns, _shared(results) | told, next(sums, None), kept)
     return with_chance_of(joined, results)
 

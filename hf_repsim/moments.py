@@ -153,14 +153,16 @@ class Moments:
         counts: Sequence[int],
         *,
         at_most: int,
+        speakers: Sequence[str | None] | None = None,
     ) -> None:
         """Keep so many frames of each utterance, of the layers of the sample, if there is one.
 
-        `frames` are those of x and y that `update` took. Of many utterances few stay
-        (`MOST_UTTERANCES`).
+        `frames` are those of x and y that `update` took; `speakers` as for `FrameSample.add`. Of
+        many utterances few stay (`MOST_UTTERANCES`).
         """
         if self.sample is not None and self.sample.widths:
-            self.sample.thin(by_side(*frames), utterances, counts, at_most=at_most)
+            how = {"at_most": at_most, "speakers": speakers}
+            self.sample.thin(by_side(*frames), utterances, counts, **how)
             self.sample = self.sample.few(MOST_UTTERANCES)
 
     def __add__(self, other: Moments) -> Moments:

@@ -1,4 +1,4 @@
-"""Intervals of the differences between two results, over the utterances that they heard."""
+"""Intervals of the differences between two results, over what they heard."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hf_repsim.interval_columns import judged, parts_of, sampled_of
 from hf_repsim.intervals import Parts, of_parts
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sample_rows import Sampled
+from hf_repsim.units import SPEAKER, UTTERANCE, told_units
 
 _NAMES_OF_AUDIO = tuple(("probe", name) for name in ("dataset", "config", "split", "revision"))
 Cell = tuple[str, str, str]  # measure, layer of x, layer of y
@@ -26,25 +27,34 @@ class Paired:
 
 
 def paired(
-    a: SimilarityResult, b: SimilarityResult, cells: Sequence[tuple[Cell, float, float]]
+    a: SimilarityResult,
+    b: SimilarityResult,
+    cells: Sequence[tuple[Cell, float, float]],
+    *,
+    unit: str | None = None,
 ) -> Paired:
     """Intervals of differences, from the sums and frames of both results.
 
-    What both heard is paired, utterance by utterance; what only one of them heard is taken as
-    independent. That ids are of the same audio is known from the fingerprint or, where one heard
-    more than the other, from the name of the data and the frames of each utterance.
+    What both heard is paired, utterance by utterance or speaker by speaker; what only one of them
+    heard is taken as independent. That ids are of the same audio is known from the fingerprint or,
+    where one heard more than the other, from the name of the data and the frames of each utterance.
+    Of other utterances of the data of that name, speakers of one name are one.
 
     Args:
         a: a result with sums and frames.
         b: the same.
         cells: (measure, layer of x, layer of y), and its value in a and in b.
+        unit: "utterance" or "speaker"; None: speakers, where intervals of a or b are over these.
 
     Raises:
-        ValueError: a result without sums, or without frames beside them.
+        ValueError: a result without sums, or without frames beside them; or nobody says who speaks.
     """
-    what = "intervals of differences"
-    sampled = [sampled_of(of, what, name=name) for of, name in ((a, "a"), (b, "b"))]
-    renamed, over = _units(a, b)
+    if unit is None:
+        told = [told_units(of.provenance)[0] for of in (a, b)]
+        unit = SPEAKER if SPEAKER in told else UTTERANCE
+    how = {"what": "intervals of differences", "unit": unit}
+    sampled = [sampled_of(of, name=name, **how) for of, name in ((a, "a"), (b, "b"))]
+    renamed, over = _units(a, b, unit)
     ends = [(math.nan, math.nan)] * len(cells)
     for measure in dict.fromkeys(cell[0] for cell, *_ in cells):
         own = [i for i, (cell, *_) in enumerate(cells) if cell[0] == measure]
@@ -89,16 +99,20 @@ def _lacks(both: Sequence[Parts | str]) -> bool:
     return any(isinstance(part, str) for part in both)
 
 
-def _units(a: SimilarityResult, b: SimilarityResult) -> tuple[list[Callable[[str], str]], str]:
-    """What the utterances of each result are called, so that equal names are equal audio."""
-    heard = [set(of.moments.sample.utterances) for of in (a, b)]
+def _units(
+    a: SimilarityResult, b: SimilarityResult, unit: str
+) -> tuple[list[Callable[[str], str]], str]:
+    """What the units of each result are called, so that equal names are equal audio or speakers."""
+    speakers = (set(of.moments.sample.speakers.values()) for of in (a, b))
+    utterances = (set(of.moments.sample.utterances) for of in (a, b))
+    heard = list(utterances if unit == UTTERANCE else speakers)
     shared = len(heard[0] & heard[1]) if _is_same_audio(a, b) else 0
     if not shared:
-        apart = "over utterances; none was heard by both, so errors are taken as independent"
+        apart = f"over {unit}s; none was heard by both, so errors are taken as independent"
         return [lambda unit: f"a/{unit}", lambda unit: f"b/{unit}"], apart
     if shared == max(map(len, heard)):
-        return [str, str], f"over {shared} utterances that both heard, paired"
-    return [str, str], f"over utterances, {shared} of which both heard and are paired"
+        return [str, str], f"over {shared} {unit}s that both heard, paired"
+    return [str, str], f"over {unit}s, {shared} of which both heard and are paired"
 
 
 def _is_same_audio(a: SimilarityResult, b: SimilarityResult) -> bool:

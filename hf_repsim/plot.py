@@ -11,6 +11,7 @@ from hf_repsim.cells import is_matrix, is_one_model, side_name
 from hf_repsim.measures import measure_label
 from hf_repsim.result import SimilarityResult
 from hf_repsim.table import FLOOR, null_meaning, null_span, shortened
+from hf_repsim.units import over
 
 try:
     import matplotlib
@@ -43,7 +44,6 @@ styled = matplotlib.rc_context(_STYLE)
 _MATRIX = 3.4
 _SMALLEST_CELL, _LARGEST_CELL = 0.13, 0.46
 _MAX_NOTES = 3
-_BAND = "Shaded: 95 % intervals over utterances."
 
 
 @styled
@@ -194,7 +194,8 @@ def _caption(result: SimilarityResult, panels: Sequence[Panel]) -> list[str]:
 
 def _below_profile(result: SimilarityResult) -> list[str]:
     heard = f" {result.counts()}." if result.counts() else ""
-    band = f" {_BAND}" if "low" in result.columns else ""
+    units = over(result.provenance)
+    band = f" Shaded: 95 % intervals over {units}." if "low" in result.columns else ""
     floor = f" Dotted: {FLOOR}." if "untrained" in result.columns else ""
     dashed = f"Dashed: {null_meaning(result)}.{floor}{band}"
     return [f"Each layer with the {_match(result)}.{heard}", dashed]

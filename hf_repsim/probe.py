@@ -140,6 +140,15 @@ class Probe:
             raise ValueError(f"the first utterance is longer than max_seconds={self.max_seconds}")
         heard.require_some()
 
+    def require_speakers(self) -> None:
+        """Raise ValueError if no column tells who speaks."""
+        if self.columns.speaker is None:
+            raise ValueError(
+                f"{self.source.label} has no column of speakers that is known by its name, and "
+                "intervals are to be over speakers; name it (speaker_column, --speaker-column), "
+                f"one of: {', '.join(self.source.features)}"
+            )
+
     def batches(
         self, batch_size: int = 8, *, rank: int = 0, world_size: int = 1, heard: Heard | None = None
     ) -> Iterator[AudioBatch]:

@@ -49,13 +49,13 @@ def _gathered(sample: FrameSample, accelerator: Accelerator, at_most: int) -> Fr
     """Rows of utterances of all processes, in the order of their ids."""
     if accelerator.num_processes == 1:
         return sample.few(at_most).in_order()
-    parts = gather_object([(sample.frames, sample.counts)])
-    kept = set(few_of((name for names, _ in parts for name in names), at_most))
+    parts = gather_object([(sample.frames, sample.counts, sample.speakers)])
+    kept = set(few_of((name for names, *_ in parts for name in names), at_most))
     joined = FrameSample(sample.widths)
     widths = list(sample.widths.values())
-    for rank, part in enumerate(parts):
-        counts = {name: n for name, n in zip(*part, strict=True) if name in kept}
-        frames = [part[0][name] for name in counts]
+    for rank, (frames, counts, speakers) in enumerate(parts):
+        counts = {name: n for name, n in zip(frames, counts, strict=True) if name in kept}
+        rest = {"frames": [frames[u] for u in counts], "speakers": [speakers[u] for u in counts]}
         if rank == accelerator.process_index:
             rows = sample.of(kept).rows
         else:
@@ -63,7 +63,7 @@ def _gathered(sample: FrameSample, accelerator: Accelerator, at_most: int) -> Fr
         if rows.numel():
             everywhere(partial(distributed.broadcast, src=rank), rows, accelerator)
             by_layer = dict(zip(sample.widths, rows.split(widths, 1), strict=True))
-            joined.add(by_layer, list(counts), list(counts.values()), frames=frames)
+            joined.add(by_layer, list(counts), list(counts.values()), **rest)
     return joined.in_order()
 
 

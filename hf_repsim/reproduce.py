@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hf_repsim.table import printable
+from hf_repsim.units import SPEAKER, UTTERANCE, told_units
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _RESULT = re.compile(r"\w[\w.-]*/\w[\w.-]*@[0-9a-f]{40}:\d{8}_[0-9a-f]{8}", re.ASCII)
@@ -38,7 +39,7 @@ def commands(
     if len(found) < 2:
         # a profile has them without being asked
         may_ask = intervals and not any({"ends", "run"} & _mapping(one).keys() for one in told)
-        asked = ["--intervals"] * may_ask
+        asked = _intervals(told[0]) if may_ask else []
         return [_line([*words, *asked, "-o", "result"]) for words in found]
     outputs = [f"part-{i + 1}" for i in range(len(found))]
     lines = [_line([*words, "-o", to]) for words, to in zip(found, outputs, strict=True)]
@@ -46,8 +47,15 @@ def commands(
     merged = [_line(["merge", *outputs, "-o", "result"])] if all(made) else []
     if merged and intervals:
         named = _many("measure", measures)
-        merged.append(_line(["score", "result", *named, "--intervals", "-o", "with-intervals"]))
+        merged.append(
+            _line(["score", "result", *named, *_intervals(provenance), "-o", "with-intervals"])
+        )
     return [*lines, *merged]
+
+
+def _intervals(told: object) -> list[str]:
+    unit, _ = told_units(_mapping(told))
+    return ["--intervals", *(["--unit", unit] if unit != UTTERANCE else [])]
 
 
 def _plain(command: str) -> str:
@@ -101,6 +109,10 @@ def _hearing(told: Mapping[str, Any], model: Mapping) -> list[str]:
     precision = model.get("precision")
     words += _one("precision", precision if precision != "fp32" else None)
     words += _one("about", _published(told.get("about")))
+    if told_units(told)[0] == SPEAKER:
+        columns = _mapping(_mapping(told.get("probe")).get("columns"))
+        words += _one("speaker-column", columns.get("speaker"))
+        words += _one("unit", SPEAKER if "drift" in told else None)
     return words + (["--untrained"] if "untrained" in told else [])
 
 

@@ -13,6 +13,7 @@ from hf_repsim.origin import knows_utterances
 from hf_repsim.result import COLUMNS, SimilarityResult, by_measure
 from hf_repsim.scoring import choose_measures, pair_columns, score
 from hf_repsim.spectrum import joined_spectra
+from hf_repsim.units import OVER, UTTERANCE, check_unit, joined_units, unit_of
 
 _UNKNOWN = (
     "refused: it needs sums about one origin, and these were added from two or more; compare "
@@ -26,29 +27,36 @@ def rescore(
     *,
     tiles: Iterable[Moments] | None = None,
     intervals: bool = False,
+    unit: str = UTTERANCE,
     progress: bool = False,
 ) -> SimilarityResult:
     """Compute measures from the sums of a result.
 
     `tiles` are its sums where they do not fit in memory at once (`load_tiles`); they are let go one
-    after the other. None as measures: the default ones; `intervals` as for `score`. When and with
-    which versions the audio was heard is kept in the provenance as `heard`.
+    after the other. None as measures: the default ones; `intervals` and `unit` as for `score`. When
+    and with which versions the audio was heard is kept in the provenance as `heard`.
 
     Raises:
-        ValueError: an unknown measure, a result without sums, or intervals of one without frames.
+        ValueError: an unknown measure, a result without sums, intervals of one without frames, or
+            over speakers where nobody says who speaks.
     """
+    check_unit(unit, intervals=intervals)
     chosen = choose_measures(measures)
     if tiles is None and result.moments is None:
         raise ValueError(
             "the result has no sums, which measures are computed from: load it with them "
             "(moments=True); if they were not kept or not published, it has to be heard again"
         )
-    tables, provenance = [], dict(result.provenance)
-    provenance.pop("sums", None)
+    if intervals and result.sample is not None:
+        unit_of(result.sample, unit)
+    tables = []
+    provenance = {k: told for k, told in result.provenance.items() if k not in ("sums", OVER)}
+    how = {"intervals": intervals, "unit": unit, "progress": progress}
     for moments in [result.moments] if tiles is None else tiles:
-        scored = score_sums(moments, chosen, intervals=intervals, chance=False, progress=progress)
+        scored = score_sums(moments, chosen, chance=False, **how)
         tables.append(scored.columns)
         provenance |= joined_spectra((provenance, scored.provenance))
+        provenance |= joined_units([scored.provenance])
         del moments, scored  # before the next one is read
     heard = {name: provenance[name] for name in ("created", "versions") if name in provenance}
     provenance = {"heard": heard} | provenance | {"created": now(), "versions": versions()}
@@ -62,6 +70,7 @@ def score_sums(
     measures: Sequence[str],
     *,
     intervals: bool = False,
+    unit: str = UTTERANCE,
     chance: bool = True,
     progress: bool = False,
 ) -> SimilarityResult:
@@ -79,7 +88,8 @@ def score_sums(
     ]
     tables, provenance = [], dict(moments.provenance)
     if known:
-        scored = score(moments, known, intervals=intervals, chance=False, progress=progress)
+        how = {"intervals": intervals, "unit": unit, "progress": progress}
+        scored = score(moments, known, chance=False, **how)
         tables, provenance = [scored.columns], scored.provenance
     if refused:
         tables.append({name: [row[name] for row in refused] for name in refused[0]})

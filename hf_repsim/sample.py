@@ -2,7 +2,7 @@
 
 A row is what all layers say of one thing: a frame, or the mean over a segment or an utterance.
 Which utterance it is of is kept with it, as frames of one utterance depend on each other: whatever
-is split, left out or drawn again is whole utterances.
+is split, left out or drawn again is whole utterances. So is who speaks, where the data tell.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class FrameSample:
         self.widths = dict(widths)
         self._parts: dict[str, Tensor] = {}  # utterance -> (its rows, features of all layers)
         self._heard: dict[str, int] = {}  # utterance -> frames of it
+        self._speakers: dict[str, str] = {}  # utterance -> who speaks, if anybody said
         self._rows: Tensor | None = None  # all parts as one, once somebody asked
 
     @property
@@ -52,6 +53,11 @@ class FrameSample:
     def frames(self) -> dict[str, int]:
         """Utterance -> frames that were heard of it, of which its rows are some or all."""
         return {utterance: self._heard[utterance] for utterance in self._parts}
+
+    @property
+    def speakers(self) -> dict[str, str | None]:
+        """Utterance -> who speaks; None where the data do not say."""
+        return {utterance: self._speakers.get(utterance) for utterance in self._parts}
 
     @property
     def rows(self) -> Tensor:
@@ -81,6 +87,7 @@ class FrameSample:
         counts: Sequence[int],
         *,
         frames: Sequence[int] | None = None,
+        speakers: Sequence[str | None] | None = None,
     ) -> None:
         """Keep rows of whole utterances.
 
@@ -89,6 +96,7 @@ class FrameSample:
             utterances: their ids; one that has no rows is left out.
             counts: rows of each.
             frames: frames that were heard of each; None: its rows are all of them.
+            speakers: who speaks in each; None: nobody says.
 
         Raises:
             ValueError: a layer has another number of rows than the utterances, an utterance has
@@ -110,7 +118,8 @@ class FrameSample:
         side_by_side = torch.cat([rows[name] for name in self.widths], 1).float().cpu()
         parts = zip(utterances, side_by_side.split(list(counts)), strict=True)
         # copies, as what one is a part of would stay whole when others are let go
-        self._put({utterance: part.clone() for utterance, part in parts if len(part)}, heard)
+        own = {utterance: part.clone() for utterance, part in parts if len(part)}
+        self._put(own, heard, dict(zip(utterances, speakers or (), strict=bool(speakers))))
 
     def thin(
         self,
@@ -119,13 +128,15 @@ class FrameSample:
         counts: Sequence[int],
         *,
         at_most: int,
+        speakers: Sequence[str | None] | None = None,
     ) -> None:
         """Keep so many evenly spaced frames of each utterance; errors as `add`."""
         kept = [evenly_spaced(n, at_most) for n in counts]
         starts = accumulate([0, *counts])
         chosen = [start + i for start, own in zip(starts, kept, strict=False) for i in own]
         rows = {name: frames[name][chosen] for name in self.widths}
-        self.add(rows, utterances, [len(own) for own in kept], frames=counts)
+        rest = {"frames": counts, "speakers": speakers}
+        self.add(rows, utterances, [len(own) for own in kept], **rest)
 
     def __add__(self, other: FrameSample) -> FrameSample:
         """Rows of the utterances of both.
@@ -136,7 +147,7 @@ class FrameSample:
         if list(self.widths.items()) != list(other.widths.items()):
             raise ValueError("samples of different layers cannot be added")
         both = self._of(self._parts)
-        both._put(other._parts, other._heard)
+        both._put(other._parts, other._heard, other._speakers)
         return both
 
     def beside(self, other: FrameSample) -> FrameSample:
@@ -154,6 +165,7 @@ class FrameSample:
         both._rows = torch.cat([self.rows, other.rows], 1)
         parts = both._rows.split(self.counts) if self._parts else ()
         both._parts, both._heard = dict(zip(self._parts, parts, strict=True)), self.frames
+        both._speakers = other._speakers | self._speakers
         return both
 
     def in_order(self) -> FrameSample:
@@ -177,14 +189,18 @@ class FrameSample:
         parts = zip(self._parts.items(), keep.split(self.counts), strict=True)
         return self._of({u: part[own] for (u, part), own in parts if own.any()})
 
-    def renamed(self, names: Mapping[str, str]) -> FrameSample:
-        """The same rows of utterances of other names, for those that `names` has."""
+    def renamed(
+        self, names: Mapping[str, str], *, speakers: Mapping[str, str] | None = None
+    ) -> FrameSample:
+        """The same rows of utterances and speakers of other names, for those that have one."""
         renamed = FrameSample(self.widths)
-        parts, heard = (
+        called = {who: (speakers or {}).get(who, who) for who in self._speakers.values()}
+        who = {utterance: called[name] for utterance, name in self._speakers.items()}
+        told = (
             {names.get(name, name): it for name, it in of.items()}
-            for of in (self._parts, self.frames)
+            for of in (self._parts, self.frames, who)
         )
-        renamed._put(parts, heard)
+        renamed._put(*told)
         return renamed
 
     def layer(self, name: str) -> Tensor:
@@ -207,25 +223,31 @@ class FrameSample:
 
     def __getstate__(self) -> tuple:
         # one tensor: each part would take the whole of what it is a view of with it
-        return self.widths, self.frames, self.counts, self.rows
+        return self.widths, self.frames, self._speakers, self.counts, self.rows
 
     def __setstate__(self, state: tuple) -> None:
-        self.widths, self._heard, counts, self._rows = state
+        self.widths, self._heard, self._speakers, counts, self._rows = state
         parts = self._rows.split(counts) if counts else ()
         self._parts = dict(zip(self._heard, parts, strict=True))
 
     def _of(self, parts: Mapping[str, Tensor]) -> FrameSample:
         sample = FrameSample(self.widths)
-        sample._put(parts, self._heard)
+        sample._put(parts, self._heard, self._speakers)
         return sample
 
-    def _put(self, parts: Mapping[str, Tensor], heard: Mapping[str, int]) -> None:
+    def _put(
+        self,
+        parts: Mapping[str, Tensor],
+        heard: Mapping[str, int],
+        speakers: Mapping[str, str | None],
+    ) -> None:
         again = next((name for name in parts if name in self._parts), None)
         if again is not None:
             raise ValueError(f"utterance {again!r} is in the sample already; none counts twice")
         if parts:
             self._parts |= parts
             self._heard |= {utterance: heard[utterance] for utterance in parts}
+            self._speakers |= {u: who for u in parts if (who := speakers.get(u)) is not None}
             self._rows = None
 
 

@@ -17,6 +17,7 @@ _META, _ROWS = "hf_repsim_sample", "rows"
 _MAX_UTTERANCES = 1_000_000
 _MAX_LAYERS = 8192
 _MOST = 1 << 53  # as far as float64 counts
+_MOST_CHARACTERS = 1000  # of the name of a speaker
 
 
 def save_sample(sample: FrameSample, folder: str | Path) -> Path:
@@ -32,6 +33,8 @@ def save_sample(sample: FrameSample, folder: str | Path) -> Path:
         "counts": sample.counts,
         "frames": list(sample.frames.values()),
     }
+    if any(speakers := list(sample.speakers.values())):
+        meta["speakers"] = speakers
     tensors = {_ROWS: sample.rows.contiguous()}
     return write_tensors(Path(folder) / SAMPLE, tensors, (_META, meta))
 
@@ -54,7 +57,7 @@ def read_sample(path: Path) -> FrameSample:
             if names == {_ROWS}:
                 found = file.get_slice(_ROWS)
                 shape, kind = found.get_shape(), found.get_dtype()
-                widths, counts, frames = _checked(meta, path)
+                widths, counts, rest = _checked(meta, path)
                 if (shape, kind) == ([sum(counts.values()), sum(widths.values())], "F32"):
                     rows = file.get_tensor(_ROWS)
     except (SafetensorError, OSError) as error:
@@ -64,7 +67,7 @@ def read_sample(path: Path) -> FrameSample:
     sample = FrameSample(widths)
     parts = rows.split(list(widths.values()), 1) if widths else ()
     by_layer = dict(zip(widths, parts, strict=True))
-    sample.add(by_layer, list(counts), list(counts.values()), frames=frames)
+    sample.add(by_layer, list(counts), list(counts.values()), **rest)
     return sample
 
 
@@ -80,13 +83,17 @@ def _meta(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]:
 
 def _checked(
     meta: Mapping[str, Any], path: Path
-) -> tuple[dict[str, int], dict[str, int], list[int]]:
-    """Layer -> features, utterance -> rows, and frames of each: numbers above 0."""
+) -> tuple[dict[str, int], dict[str, int], dict[str, list]]:
+    """Layer -> features, utterance -> rows, numbers above 0; and frames and speakers of each."""
     try:
         layers, utterances = list(meta["layers"]), list(meta["utterances"])
         pairs = list(zip(utterances, meta["counts"], strict=True))
         widths, counts = ({str(n): _above_0(k) for n, k in both} for both in (layers, pairs))
         frames = [_above_0(n, least=k) for k, n in zip(meta["counts"], meta["frames"], strict=True)]
+        # a file of before speakers were kept has none
+        speakers = [_name(who) for who in meta.get("speakers") or [None] * len(utterances)]
+        if len(speakers) != len(utterances):
+            raise ValueError(f"{len(speakers)} speakers of {len(utterances)} utterances")
     except (LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{path} holds no usable sample of frames: {error!r}") from error
     if not 0 < len(layers) <= _MAX_LAYERS or len(utterances) > _MAX_UTTERANCES:
@@ -94,7 +101,13 @@ def _checked(
                          "that is no sample of frames")  # fmt: skip
     if len(widths) < len(layers) or len(counts) < len(utterances):
         raise ValueError(f"{path} names a layer or an utterance of its sample twice")
-    return widths, counts, frames
+    return widths, counts, {"frames": frames, "speakers": speakers}
+
+
+def _name(who: Any) -> str | None:
+    if who is not None and not (isinstance(who, str) and len(who) <= _MOST_CHARACTERS):
+        raise ValueError("what stands for a speaker is no name")
+    return who
 
 
 def _above_0(number: Any, *, least: int = 1) -> int:

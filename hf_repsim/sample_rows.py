@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from hf_repsim.moments import Moments
 from hf_repsim.pair import LayerMoments, PairMoments, Scoring, Terms, once
 from hf_repsim.sample import FrameSample, by_side
+from hf_repsim.units import UTTERANCE, unit_of
 from hf_repsim.variates import Variates, variates
 
 CONTRASTS = 4
@@ -27,6 +28,7 @@ class Sampled:
         scoring: the sums.
         sample: rows of these layers, called as `names_of` says, of some or all of the utterances,
             evenly spaced in each.
+        unit: of `UNITS`, what depends on nothing else.
 
     Attributes:
         counts: (utterances,) rows of each.
@@ -34,12 +36,13 @@ class Sampled:
         of: (rows,) utterance of each row.
         within: (rows,) its place there.
         weights: (utterances,) float64, frames of each that one row stands for.
+        unit_of: utterance -> its speaker; None where utterances are the units.
 
     Raises:
-        ValueError: a layer is not there.
+        ValueError: a layer is not there, or nobody says who speaks.
     """
 
-    def __init__(self, scoring: Scoring, sample: FrameSample) -> None:
+    def __init__(self, scoring: Scoring, sample: FrameSample, unit: str = UTTERANCE) -> None:
         moments = scoring.moments
         self.names = names_of(moments)
         if missing := [name for name in self.names if name not in sample.widths]:
@@ -48,6 +51,7 @@ class Sampled:
             )
         self.lock = RLock()
         self.scoring, self.sample = scoring, sample
+        self.unit, self.unit_of = unit, unit_of(sample, unit)
         self.device = moments.origin.device
         self.counts = torch.tensor(sample.counts, device=self.device)
         self.frames = torch.tensor(list(sample.frames.values()), device=self.device)

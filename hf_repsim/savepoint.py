@@ -165,18 +165,19 @@ def _rows(sample: FrameSample | None) -> dict[str, Tensor]:
 
 
 def _told(sample: FrameSample) -> list[list]:
-    frames = sample.frames
-    return [list(sample.widths.items()), list(frames), sample.counts, list(frames.values())]
+    of_each = (sample.frames.values(), sample.speakers.values())
+    return [list(sample.widths.items()), sample.utterances, sample.counts, *map(list, of_each)]
 
 
 def _sample(state: Mapping[str, Tensor], account: Any) -> FrameSample | None:
     if account is None:
         return None
-    widths, utterances, counts, frames = account
+    widths, utterances, counts, frames, speakers = account
     sample, widths = FrameSample(dict(widths)), dict(widths)
     if utterances:
         parts = state[_SAMPLE].split(list(widths.values()), 1)
-        sample.add(dict(zip(widths, parts, strict=True)), utterances, counts, frames=frames)
+        rest = {"frames": frames, "speakers": speakers}
+        sample.add(dict(zip(widths, parts, strict=True)), utterances, counts, **rest)
     return sample
 
 

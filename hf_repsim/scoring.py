@@ -6,13 +6,13 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from tqdm.auto import tqdm
 
 from hf_repsim.chance_record import with_chance
-from hf_repsim.interval_columns import PARTS, add_intervals, parts_of
+from hf_repsim.interval_columns import NOT_KEPT, PARTS, add_intervals, parts_of
 from hf_repsim.measures import GROUPS, MEASURES, ROBUST, Measure
 from hf_repsim.measures.robust import likeness
 from hf_repsim.moments import Moments
@@ -21,9 +21,7 @@ from hf_repsim.pairing import label_of
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sample_rows import Sampled, names_of
 from hf_repsim.spectrum import SPECTRA, named_spectra, spectrum_of, with_likeness
-
-if TYPE_CHECKING:
-    pass
+from hf_repsim.units import OVER, UTTERANCE, check_unit
 
 MOST_THREADS = 16  # while scoring: each holds half a dozen matrices of a pair
 LOST = 0.1  # squared distance of the origin from the mean, in spreads, times a layer's floor
@@ -35,6 +33,7 @@ def score(
     measures: Sequence[str] | None = None,
     *,
     intervals: bool = False,
+    unit: str = UTTERANCE,
     progress: bool = False,
     spectra: bool = True,
     chance: bool = True,
@@ -43,18 +42,20 @@ def score(
 
     A value that would mean nothing (too few frames, a constant layer, an origin far from the mean)
     is nan, with a note that says why; one that is mostly chance has a note too. With `intervals`
-    each value has its 95 % interval over utterances, `low` to `high`, nan with a note where there
-    is none, and `among_best` (`hf_repsim.interval_columns`). With `spectra` the provenance tells
-    how many directions each layer uses (`hf_repsim.spectrum`); with `chance`, what is beyond it
-    (`hf_repsim.chance_record`).
+    each value has its 95 % interval, `low` to `high`, nan with a note where there is none, and
+    `among_best` (`hf_repsim.interval_columns`). It is over utterances or, as `unit` says, over
+    speakers, if who speaks is known. With `spectra` the provenance tells how many directions each
+    layer uses (`hf_repsim.spectrum`); with `chance`, what is beyond it (`hf_repsim.chance_record`).
 
     Raises:
-        ValueError: an unknown measure, or intervals of sums beside which no frames were kept.
+        ValueError: an unknown measure or unit, a unit without intervals, or intervals of sums
+            beside which no frames were kept.
     """
+    check_unit(unit, intervals=intervals)
     chosen = [MEASURES[name] for name in choose_measures(measures)]
     scoring = Scoring(moments)
-    sampled = _sampled(scoring) if intervals else None
-    rows_of = _rows_of(chosen, scoring, sampled=sampled, intervals=intervals)
+    sampled = _sampled(scoring, unit) if intervals else None
+    rows_of = _rows_of(chosen, scoring, sampled)
     constant = [name for i, name in enumerate(moments.layer_names) if scoring.layer(i).constant]
     if constant:
         warnings.warn(f"constant over all frames: {', '.join(constant)}", stacklevel=2)
@@ -68,6 +69,8 @@ def score(
     table = [row for own in of_measures for row in own]
     columns = {name: [row[name] for row in table] for name in table[0]}
     told = {SPECTRA: _spectra(scoring, chosen)} if spectra else {}
+    if isinstance(sampled, Sampled) and sampled.unit_of is not None:
+        told[OVER] = {"unit": unit, "n": len(set(sampled.unit_of.values()))}
     result = SimilarityResult(columns, moments.provenance | told, moments)
     return with_chance(result, device=moments.origin.device) if chance else result
 
@@ -123,30 +126,34 @@ def pair_columns(names: tuple[str, str]) -> dict[str, str]:
 
 
 def _rows_of(
-    chosen: Sequence[Measure], scoring: Scoring, *, sampled: Sampled | None, intervals: bool
+    chosen: Sequence[Measure], scoring: Scoring, sampled: Sampled | str | None
 ) -> Callable[[tuple[str, str]], list[dict[str, Any]]]:
-    """What makes the rows of a pair of layers; for intervals each has `PARTS`."""
+    """What makes the rows of a pair of layers; for intervals, unless None, each has `PARTS`."""
 
     def rows_of(names: tuple[str, str]) -> list[dict[str, Any]]:
-        kept = None if sampled is None else sampled.pair(*names)
+        kept = sampled.pair(*names) if isinstance(sampled, Sampled) else None
         pair = scoring.pair(*names) if kept is None else kept.pair
         rows = [
             {"measure": measure.name, **pair_columns(names), **_row(measure, pair)}
             for measure in chosen
         ]
-        for row in rows if intervals else ():
+        for row in () if sampled is None else rows:
             row[PARTS] = parts_of(sampled, kept, row["measure"], value=row["value"])
         return rows
 
     return rows_of
 
 
-def _sampled(scoring: Scoring) -> Sampled | None:
-    """The frames beside the sums; None if a pass that was cut short left some layer without."""
+def _sampled(scoring: Scoring, unit: str) -> Sampled | str:
+    """The frames beside the sums, or why they cannot be used, for what was heard not to be lost."""
     sample = scoring.moments.sample
     require_frames(0 if sample is None else sample.n_rows)
-    whole = set(names_of(scoring.moments)) <= set(sample.widths)
-    return Sampled(scoring, sample) if whole else None
+    if not set(names_of(scoring.moments)) <= set(sample.widths):
+        return NOT_KEPT  # a pass that was cut short left some layer without
+    try:
+        return Sampled(scoring, sample, unit)
+    except ValueError as error:
+        return f"no interval: {error}"
 
 
 def _row(measure: Measure, pair: PairMoments) -> dict[str, Any]:

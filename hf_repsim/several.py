@@ -11,6 +11,7 @@ from hf_repsim.measures import MEASURES
 from hf_repsim.result import SimilarityResult
 from hf_repsim.scoring import choose_measures
 from hf_repsim.session import Session
+from hf_repsim.units import UTTERANCE
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -24,6 +25,7 @@ def matrix(
     probe: Probe | str | None = None,
     measures: Sequence[str] | None = None,
     intervals: bool = False,
+    unit: str = UTTERANCE,
     untrained: bool = False,
     accelerator: Accelerator | None = None,
     **options: Any,
@@ -38,7 +40,8 @@ def matrix(
             of a name is the label.
         probe: what they hear; text is read by `Probe.parse`, None is the package's own speech.
         measures: symmetric ones of `MEASURES`; None: those marked as default.
-        intervals: give each value its 95 % interval over utterances, as `score`.
+        intervals: give each value its 95 % interval, as `score`.
+        unit: what they are over: "utterance" or "speaker".
         untrained: beside each value that of the models with random weights, as `compare`.
         accelerator: processes and device; None: those that were started.
         options: as for `accumulate`, but `pairs`. `layers` are globs of LAYER or LABEL/LAYER; None:
@@ -51,7 +54,8 @@ def matrix(
     """
     chosen = symmetric_measures(measures)
     session = session_of(models, probe=probe, accelerator=accelerator, **options)
-    return listen_and_score(session, chosen, intervals=intervals, untrained=untrained)
+    how = {"intervals": intervals, "unit": unit, "untrained": untrained}
+    return listen_and_score(session, chosen, **how)
 
 
 def session_of(models: Sequence[Model] | Mapping[str, Model], **options: Any) -> Session:

@@ -35,6 +35,7 @@ class Setting:
     offset: float = 0.5  # spread of the offsets of utterances, in those of the process
     per_speaker: int = 1  # utterances; more than one share half of the variance of their offset
     keeps: int = 16  # rows of each utterance, or all there are
+    unit: str = "utterance"  # what intervals are over
 
     def told(self) -> dict:
         """As a row of a table."""
@@ -101,16 +102,10 @@ class World:
             before += n
         sample = FrameSample(dict.fromkeys(LAYERS, WIDTH))
         rows = {name: part[chosen] for name, part in frames.items()}
-        sample.add(rows, names, kept, frames=counts)
+        speakers = [f"speaker-{i // self.setting.per_speaker}" for i in range(len(counts))]
+        sample.add(rows, names, kept, frames=counts, speakers=speakers)
         moments.sample = sample
-        return Sampled(Scoring(moments), sample)
-
-    def speakers(self) -> dict[str, str] | None:
-        """Utterance -> speaker; None where each is by another one."""
-        s = self.setting
-        if s.per_speaker == 1:
-            return None
-        return {f"utterance-{i}": f"speaker-{i // s.per_speaker}" for i in range(s.utterances)}
+        return Sampled(Scoring(moments), sample, self.setting.unit)
 
     def _process(self, width: int, random: torch.Generator) -> Tensor:
         """(utterances, most frames, width): AR(1) of variance 1, and offsets."""

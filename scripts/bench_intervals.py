@@ -50,7 +50,7 @@ def coverage(setting: Setting, repeats: int, measures: list[str]) -> list[dict]:
     expected = {"value": values[:, 0], "difference": values[:, 0] - values[:, 1]}
     draws = {"value": [], "difference": []}
     for seed in range(repeats):
-        found = of_sums(world.sampled(seed), PAIRS, measures, unit_of=world.speakers())
+        found = of_sums(world.sampled(seed), PAIRS, measures)
         one, other = found[0::2], found[1::2]
         errors = (one.intervals().error ** 2 + other.intervals().error ** 2).sqrt()
         for what, part in (("value", one), ("difference", one - other)):

@@ -5,7 +5,7 @@ STANDS = {
     0: """
         chance chance_record clock effective interval_columns intervals lags measures moments origin
         pair pairing products result rounding sample sample_rows schema spectrum table text_clock
-        totals variates
+        totals units variates
     """,
     1: """
         ahead as_found audio circumstances columns course ctc frames input_frames labels lineup
@@ -13,10 +13,10 @@ STANDS = {
         savepoint source states storage stream tensor_file tiles
     """,
     2: """
-        advice alarm cells claims comparison contrast convergence differences drift_table drifting
-        earlier floor hearing identification indicators jobs listening merging model_matrix paired
-        plan planning profile_table profiling reduction rescoring run_statistics scoring session
-        several spreading summary training trajectory trajectory_runs verdict_table watching
+        advice alarm cells claims comparison contrast convergence design differences drift_table
+        drifting earlier floor hearing identification indicators jobs listening merging model_matrix
+        paired plan planning profile_table profiling reduction rescoring run_statistics scoring
+        session several spreading summary training trajectory trajectory_runs verdict_table watching
     """,
     3: """
         app callback demo drift_plot evaluation experiment heatmap_cells hub matrix_plot plot

@@ -49,5 +49,5 @@ def test_speakers_of_a_world_have_something_of_their_own(scripts):
     by_speaker = frames["x"].view(100, 4, -1)
     between, all_of_them = by_speaker.mean(1).var(0).sum(), frames["x"].var(0).sum()
     assert 0.5 < float(between / all_of_them) < 0.7  # a quarter, were they strangers
-    assert len(set(world.speakers().values())) == 100
+    assert len(set(world.sampled(0).sample.speakers.values())) == 100
     assert torch.isfinite(by_speaker).all()

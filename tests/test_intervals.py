@@ -50,16 +50,16 @@ def scoring_of(frames, counts, without=None):
     return Scoring(moments)
 
 
-def sampled_of(frames, counts, most=None):
-    """The sums of utterances, and at most so many rows of each."""
+def sampled_of(frames, counts, most=None, speakers=None):
+    """The sums of utterances, and at most so many rows of each; over speakers, if there are any."""
     rows = [evenly_spaced(n, most) for n in counts]
     starts = np.cumsum([0, *counts])
     index = [starts[u] + i for u, inside in enumerate(rows) for i in inside]
     names = [f"u{u}" for u in range(len(counts))]
     sample = FrameSample({name: part.shape[1] for name, part in frames.items()})
     kept = {name: part[index] for name, part in frames.items()}
-    sample.add(kept, names, [len(inside) for inside in rows], frames=counts)
-    return Sampled(scoring_of(frames, counts), sample)
+    sample.add(kept, names, [len(inside) for inside in rows], frames=counts, speakers=speakers)
+    return Sampled(scoring_of(frames, counts), sample, "speaker" if speakers else "utterance")
 
 
 @pytest.mark.parametrize("measure", WITH_FORMULA)
@@ -138,11 +138,10 @@ def test_a_difference_is_better_known_than_from_independent_errors():
 
 
 def test_speakers_are_larger_units():
-    sampled = sampled_of(frames_of(COUNTS), COUNTS)
-    speakers = {name: f"s{int(name[1:]) % 10}" for name in sampled.sample.utterances}
+    speakers = [f"s{u % 10}" for u in range(len(COUNTS))]
     found, larger = (
-        of_sums(sampled, [("a", "b")], ["linear_cka"], unit_of=unit_of)
-        for unit_of in (None, speakers)
+        of_sums(sampled_of(frames_of(COUNTS), COUNTS, None, by), [("a", "b")], ["linear_cka"])
+        for by in (None, speakers)
     )
     assert larger.units == tuple(f"s{i}" for i in range(10))
     torch.testing.assert_close(larger.moved[3], found.moved[3::10].sum(0))
@@ -153,16 +152,13 @@ def test_speakers_are_larger_units():
 @pytest.mark.parametrize("by", ["utterance", "speaker"])
 def test_half_of_the_utterances_tell_the_error_of_all(by):
     counts, ratios = COUNTS * 4, []
-    speakers = {f"u{u}": f"s{u % 75}" for u in range(len(counts))} if by == "speaker" else None
+    speakers = [f"s{u % 75}" for u in range(len(counts))] if by == "speaker" else None
     for seed in range(4):
-        every = sampled_of(frames_of(counts, seed), counts)
-        half = sum(counts[:300])
-        few = FrameSample(WIDTHS)
-        few.add({name: part[:half] for name, part in frames_of(counts, seed).items()},
-                every.sample.utterances[:300], counts[:300])  # fmt: skip
+        every = sampled_of(frames_of(counts, seed), counts, None, speakers)
+        few = every.sample.of(every.sample.utterances[:300])
         errors = [
-            of_sums(sampled, [("a", "b")], ["cca"], unit_of=speakers).intervals().error
-            for sampled in (Sampled(every.scoring, few), every)
+            of_sums(sampled, [("a", "b")], ["cca"]).intervals().error
+            for sampled in (Sampled(every.scoring, few, by), every)
         ]
         ratios.append(float(errors[0] / errors[1]))
     assert np.mean(ratios) == pytest.approx(1, abs=0.15)
@@ -218,7 +214,7 @@ def test_what_does_not_belong_together_is_refused():
     sampled = sampled_of(frames, COUNTS)
     found = of_sums(sampled, [("a", "b")], ["cca"])
     with pytest.raises(ValueError, match="only over the same utterances"):
-        found - of_sums(sampled, [("a", "b")], ["cca"], unit_of=dict.fromkeys(found.units, "one"))
+        found - found.called(lambda unit: f"another {unit}")
     with pytest.raises(ValueError, match="a jackknife needs 2 groups of utterances, has 1"):
         jackknife(torch.zeros(1), torch.zeros(1, 1))
     with pytest.raises(ValueError, match="the sample has no layer 'c'; it has"):

@@ -16,14 +16,17 @@ from hf_repsim.cli.options import (
     measuring,
     option,
     probing,
+    require_intervals,
     speaking,
     together,
     with_intervals,
+    with_speakers,
     with_untrained,
     writable,
 )
 from hf_repsim.cli.results import earlier, told
 from hf_repsim.terminal import Command, errors, print_rows, quiet
+from hf_repsim.units import SPEAKER
 
 if TYPE_CHECKING:
     from hf_repsim.moments import Moments
@@ -77,6 +80,7 @@ hearing = together(
 @option("--text-column", help="Where transcripts are, if its name does not tell.")
 @speaking
 @measuring
+@with_speakers
 @with_intervals
 @with_untrained
 @option("--pairs", type=click.Choice(["all", "same_depth", "adjacent"]), default="all",
@@ -116,6 +120,7 @@ def hear_and_score(
     """
     output = options["output"]
     with errors():
+        require_intervals(options)
         if options["intervals"]:
             from hf_repsim.scoring import require_frames
 
@@ -131,7 +136,8 @@ def hear_and_score(
             made = more(session) if more and not cut_short else None
             if not session.accelerator.is_main_process:
                 return None
-            result, interrupted = _score(session, measures, intervals=options["intervals"])
+            asked = {name: options[name] for name in ("intervals", "unit")}
+            result, interrupted = _score(session, measures, asked)
             result = _with_floor(result, twins)
             result = made(result) if made else result
         _report(result, output, as_json=options["as_json"], options=options)
@@ -147,8 +153,11 @@ def _session(
     keep = {name: options[name] for name in _PASSED}
     if options["about"] is not None:
         keep["about"] = partial(earlier, options["about"])
+    probe = chosen_probe(options)
+    if options["unit"] == SPEAKER:
+        probe.require_speakers()
     session = start(
-        probe=chosen_probe(options), layers=options["layers"] or None,
+        probe=probe, layers=options["layers"] or None,
         folder=output, progress=True, **keep,
     )  # fmt: skip
     if options["untrained"]:
@@ -211,14 +220,14 @@ def _with_floor(result: SimilarityResult, twins: Session | None) -> SimilarityRe
 
 
 def _score(
-    session: Session, measures: list[str], *, intervals: bool
+    session: Session, measures: list[str], asked: dict[str, Any]
 ) -> tuple[SimilarityResult, bool]:
     """Values, and whether Ctrl-C left some out; the sums, which cost more, are kept anyway."""
     from hf_repsim.comparison import score_tiles
     from hf_repsim.scoring import score
 
     interrupted = []
-    how = {"intervals": intervals, "chance": False, "progress": True}
+    how = asked | {"chance": False, "progress": True}
 
     def scored(moments: Moments) -> SimilarityResult:
         try:

@@ -13,8 +13,10 @@ from hf_repsim.cli.options import (
     chosen_measures,
     measuring,
     option,
+    over_units,
     probing,
     speaking,
+    with_speakers,
     with_untrained,
 )
 from hf_repsim.terminal import Command, errors
@@ -34,9 +36,10 @@ if TYPE_CHECKING:
 @click.argument("tuned")
 @probing
 @option("--text-column", help="Where transcripts are, if its name does not tell.")
-@option("--speaker-column", help="Where speakers are, if its name does not tell.")
+@with_speakers
 @speaking
 @measuring
+@over_units
 @option("--seeds", multiple=True, metavar="OTHER",
         help="Another tuned copy, held against TUNED: how far two runs are from each other; may be "
         "repeated.")  # fmt: skip
@@ -99,7 +102,7 @@ def _more(
         if seeds and session.accelerator.is_main_process:
             click.echo(f"other runs hear it, too: {len(seeds)}", err=True)
         others = heard_seeds(session, seeds, measures)
-        return lambda result: drifted(result, session.probe, others)
+        return lambda result: drifted(result, others)
 
     return more
 

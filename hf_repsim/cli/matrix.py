@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_repsim.cli.compare import hear_and_score, hearing
-from hf_repsim.cli.options import measuring, option, probing, with_intervals, with_untrained
+from hf_repsim.cli.options import (
+    measuring,
+    option,
+    probing,
+    with_intervals,
+    with_speakers,
+    with_untrained,
+)
 from hf_repsim.terminal import Command, errors
 
 if TYPE_CHECKING:
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
 @click.argument("models", nargs=-1, required=True, metavar="[LABEL=]MODEL...")
 @probing
 @measuring
+@with_speakers
 @with_intervals
 @with_untrained
 @option("--layer", "layers", multiple=True, metavar="GLOB",

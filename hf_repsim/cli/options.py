@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from hf_repsim.units import UNITS, UTTERANCE
+
 
 def option(*names: str, **options: Any) -> Callable:
     """An option that shows its default, if it has one."""
@@ -57,11 +59,18 @@ measuring = option(
     help="See `hf-repsim measures`; may be repeated.  [default: four of them]",
 )
 
-with_intervals = option(
-    "--intervals",
-    is_flag=True,
-    help="95 % intervals over utterances, where a measure has them; the notes say where not.",
+over_units = option(
+    "--unit",
+    type=click.Choice(UNITS),
+    default=UTTERANCE,
+    help="What intervals are over: other utterances, or other speakers.",
 )
+with_speakers = option("--speaker-column", help="Where speakers are, if its name does not tell.")
+with_intervals = together(
+    option("--intervals", is_flag=True,
+           help="95 % intervals, where a measure has them; the notes say where not."),
+    over_units,
+)  # fmt: skip
 
 with_untrained = option(
     "--untrained",
@@ -89,6 +98,12 @@ def chosen_probe(options: dict[str, Any]) -> Any:
     limits |= {name: options.get(name) for name in ("text_column", "speaker_column")}
     text = options["probe_text"]
     return Probe.embedded(**limits) if text is None else Probe.parse(text, **limits)
+
+
+def require_intervals(options: dict[str, Any]) -> None:
+    """A unit without intervals is wrong usage."""
+    if options["unit"] not in (None, UTTERANCE) and not options["intervals"]:
+        raise click.UsageError("--unit says what intervals are over: ask for them, --intervals")
 
 
 def writable(folder: Path, *, overwrite: bool) -> Path:

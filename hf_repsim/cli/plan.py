@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
 from hf_repsim.cli.options import option
 from hf_repsim.terminal import Command, errors
+from hf_repsim.units import UNITS
 
 
 @click.command(
@@ -21,9 +23,14 @@ from hf_repsim.terminal import Command, errors
         help="Of the 95 % intervals that are wanted.")  # fmt: skip
 @option("--difference", type=click.FloatRange(0, min_open=True), default=0.05,
         help="Between two matches of a layer, that is to be found with 80 % power.")  # fmt: skip
+@option("--unit", type=click.Choice(UNITS),
+        help="Are values to hold for other speakers, or for other utterances of these?  "
+        "[default: speakers, where the pilot tells of 5 or more]")  # fmt: skip
+@option("--per-speaker", type=click.FloatRange(1), metavar="N",
+        help="Utterances of each that will be heard.  [default: as in the pilot]")  # fmt: skip
 @option("--json", "as_json", is_flag=True, help="Print rows as JSON instead of a table.")
-def plan(where: str, *, half_width: float, difference: float, as_json: bool) -> None:
-    """Say how many utterances like those of a pilot a question needs.
+def plan(where: str, *, as_json: bool, **asked: Any) -> None:
+    """Say how many speakers, and utterances like those of a pilot, a question needs.
 
     WHERE is a result of `compare` or `matrix` with sums and frames: a folder or a dataset on the
     Hub. For half of the pairs of layers, and for all; of CCA measures, which have no intervals,
@@ -34,5 +41,5 @@ def plan(where: str, *, half_width: float, difference: float, as_json: bool) -> 
         from hf_repsim.planning import plan_probe
 
         pilot = open_result(where, moments=True)
-        found = plan_probe(pilot, half_width=half_width, difference=difference)
+        found = plan_probe(pilot, **asked)
     click.echo(json.dumps(found.rows(), indent=1) if as_json else found.text())

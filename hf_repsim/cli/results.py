@@ -15,11 +15,13 @@ from hf_repsim.cli.options import (
     chosen_measures,
     measuring,
     option,
+    require_intervals,
     together,
     with_intervals,
     writable,
 )
 from hf_repsim.terminal import Command, errors, print_rows, quiet
+from hf_repsim.units import UNITS
 
 if TYPE_CHECKING:
     from hf_repsim.earlier import Earlier
@@ -53,12 +55,13 @@ def score(where: str, *, output: Path | None, **options: Any) -> None:
     """
     with errors():
         chosen = chosen_measures(options["measures"])
+        require_intervals(options)
         output = output and writable(output, overwrite=options["overwrite"])
         from hf_repsim.rescoring import rescore
 
         result, tiles = _with_sums(where)
         with quiet():
-            how = {"intervals": options["intervals"], "progress": True}
+            how = {name: options[name] for name in ("intervals", "unit")} | {"progress": True}
             scored = rescore(result, chosen, tiles=tiles, **how)
         _report(scored, output, options=options)
         if tiles is not None and output is not None:
@@ -106,9 +109,11 @@ def merge(where: tuple[str, ...], *, output: Path, **options: Any) -> None:
 @option("--measure", "measures", multiple=True, metavar="NAME",
         help="Of those that both have; may be repeated.  [default: all]")  # fmt: skip
 @option("--intervals", is_flag=True,
-        help="95 % intervals of differences, paired by utterance; reads the sums.")  # fmt: skip
+        help="95 % intervals of differences, paired; reads the sums.")  # fmt: skip
+@option("--unit", type=click.Choice(UNITS),
+        help="What they are over.  [default: speakers, where those of A or B are]")  # fmt: skip
 @option("--json", "as_json", is_flag=True, help="Print it as JSON instead of tables.")
-def contrast(a: str, b: str, *, measures: tuple[str, ...], intervals: bool, as_json: bool) -> None:
+def contrast(a: str, b: str, *, measures: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Set result B beside result A, value by value, and say what else differs.
 
     Each is a result folder or a dataset on the Hub: NAME, NAME@REVISION or, of several results in
@@ -118,8 +123,9 @@ def contrast(a: str, b: str, *, measures: tuple[str, ...], intervals: bool, as_j
         from hf_repsim.contrast import contrast as contrasted
         from hf_repsim.hub import open_result
 
-        results = [open_result(where, moments=intervals) for where in (a, b)]
-        found = contrasted(*results, measures=measures or None, intervals=intervals)
+        require_intervals(options)
+        results = [open_result(where, moments=options["intervals"]) for where in (a, b)]
+        found = contrasted(*results, measures=measures or None, **options)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
     else:
@@ -180,6 +186,7 @@ def told(result: SimilarityResult) -> str:
     from hf_repsim.chance_record import chance_sentences
     from hf_repsim.summary import summarise
     from hf_repsim.summary.robustness import robustness_sentences
+    from hf_repsim.units import unit_sentences
 
     if is_trajectory(result):
         return "\n".join(summarise(result))
@@ -196,5 +203,5 @@ def told(result: SimilarityResult) -> str:
         from hf_repsim.model_matrix import matrix_text
 
         table = partial(matrix_text, result)
-    chance = "\n".join(chance_sentences(result.provenance))
+    chance = "\n".join([*unit_sentences(result.provenance), *chance_sentences(result.provenance)])
     return "\n\n".join(filter(None, (table(), *robustness_sentences(result), chance)))

@@ -23,11 +23,11 @@ from hf_repsim.floor import heard_beside
 from hf_repsim.lineup import Model, check_models, name_of, pair_of
 from hf_repsim.models.adapter import merged
 from hf_repsim.models.files import public_name
-from hf_repsim.reading import Reading
 from hf_repsim.result import SimilarityResult
 from hf_repsim.scoring import choose_measures, score
 from hf_repsim.session import Options, Session
 from hf_repsim.spectrum import told_spectra
+from hf_repsim.units import UTTERANCE
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -49,6 +49,7 @@ def drift(
     measures: Sequence[str] | None = None,
     seeds: Sequence[Model] = (),
     adapter_of: str | None = None,
+    unit: str = UTTERANCE,
     untrained: bool = False,
     accelerator: Accelerator | None = None,
     **options: Any,
@@ -63,6 +64,7 @@ def drift(
         measures: names of `MEASURES`, beside blocked CKA; None: SVCCA.
         seeds: other tuned copies, each held against `tuned`: how far two runs are from each other.
         adapter_of: what an adapter calls its base, where that is not how `base` is called here.
+        unit: what intervals are over: "utterance" or "speaker".
         untrained: as for `compare`.
         accelerator: processes and device; None: those that were started.
         options: as for `accumulate`, but `pairs`.
@@ -79,8 +81,9 @@ def drift(
         session = drift_session(
             base, *models[:1], seeds=models[1:], probe=probe, accelerator=accelerator, **options
         )
-        result = listen_and_score(session, chosen, intervals=True, untrained=untrained)
-        return drifted(result, session.probe, heard_seeds(session, models[1:], chosen))
+        asked = {"intervals": True, "unit": unit, "untrained": untrained}
+        result = listen_and_score(session, chosen, **asked)
+        return drifted(result, heard_seeds(session, models[1:], chosen))
 
 
 def drift_measures(names: Sequence[str] | None) -> list[str]:
@@ -135,9 +138,7 @@ def heard_seeds(
     return found
 
 
-def drifted(
-    result: SimilarityResult, probe: Probe, seeds: Mapping[str, SimilarityResult]
-) -> SimilarityResult:
+def drifted(result: SimilarityResult, seeds: Mapping[str, SimilarityResult]) -> SimilarityResult:
     """A result of same layers with intervals, and beside the values what else there is to know.
 
     `moved`: whether the interval excludes `CEILING`; `seeds_low` and `seeds_high`: the smallest and
@@ -169,7 +170,7 @@ def drifted(
     chance = told_chance(result.provenance)
     record = {"seeds": list(seeds), "ceiling": CEILING}
     record["chance"] = chance and chance.highest_critical
-    record |= _most_changed(kept, changes, probe) if kept else {}
+    record |= _most_changed(kept, changes) if kept else {}
     return replace(result, columns=columns, provenance=result.provenance | {DRIFT: record})
 
 
@@ -229,7 +230,7 @@ def _halves(kept: Kept | None, names: Mapping[str, tuple[str, str]]) -> dict[str
             if pair in one and pair in other}  # fmt: skip
 
 
-def _most_changed(kept: Kept, changes: Mapping[str, Change], probe: Probe) -> dict[str, Any]:
+def _most_changed(kept: Kept, changes: Mapping[str, Change]) -> dict[str, Any]:
     """Utterances and speakers that went furthest, over the layers whose units line up."""
     known = [c.moved for c in changes.values() if not bool(c.moved.isnan().any())]
     if not known:
@@ -243,9 +244,9 @@ def _most_changed(kept: Kept, changes: Mapping[str, Change], probe: Probe) -> di
         ],
     }
     by_speaker: dict[str, list[float]] = {}
-    speakers = _speakers(probe, set(kept.utterances))
+    speakers = kept.sample.speakers
     for utterance, square in zip(kept.utterances, squares.tolist(), strict=True):
-        if (speaker := speakers.get(utterance)) is not None:
+        if (speaker := speakers[utterance]) is not None:
             by_speaker.setdefault(speaker, []).append(square)
     if len(by_speaker) > 1:
         of_each = [
@@ -254,20 +255,4 @@ def _most_changed(kept: Kept, changes: Mapping[str, Change], probe: Probe) -> di
         ]
         of_each.sort(key=lambda one: -one["distance"])
         found |= {"speakers": of_each[:MOST_TOLD], "n_speakers": len(of_each)}
-    return found
-
-
-def _speakers(probe: Probe, wanted: set[str]) -> dict[str, str]:
-    """Speakers of these utterances, where the probe names any: its rows are read once more."""
-    from hf_repsim.columns import read_text
-
-    column, found = probe.columns.speaker, {}
-    if column is None:
-        return found
-    for name, row in Reading(probe):
-        if name in wanted and (speaker := read_text(row, column)) is not None:
-            found[name] = speaker
-        wanted = wanted - {name}
-        if not wanted:
-            break
     return found

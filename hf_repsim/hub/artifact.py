@@ -171,18 +171,20 @@ def _save_clean(moments: Moments, folder: Path) -> Path:
 
 
 def _clean_sample(sample: Path | FrameSample, folder: Path) -> Path:
-    """The file of a sample in which no utterance is called by a path of this machine."""
+    """The file of a sample in which nothing is called by a path of this machine."""
     kept = read_sample(sample) if isinstance(sample, Path) else sample
     names: dict[str, str] = {}
+    speakers = {who: without_paths(who, {}) for who in kept.speakers.values() if who is not None}
     for utterance in kept.utterances:
         short, again = without_paths(utterance, {}), 2
         name = short
         while name in names.values():
             name, again = f"{short}#{again}", again + 1
         names[utterance] = name
-    if isinstance(sample, Path) and all(name == short for name, short in names.items()):
+    same = all(name == short for name, short in [*names.items(), *speakers.items()])
+    if isinstance(sample, Path) and same:
         return sample
-    return save_sample(kept.renamed(names), folder)
+    return save_sample(kept.renamed(names, speakers=speakers), folder)
 
 
 def _clean_account(meta: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from hf_repsim.summary.profiles import profile_sentences
 from hf_repsim.summary.robustness import robustness_sentences
 from hf_repsim.summary.training import training_sentences
 from hf_repsim.summary.words import heard, remarks
+from hf_repsim.units import unit_sentences
 
 if TYPE_CHECKING:
     from hf_repsim.result import SimilarityResult
@@ -36,16 +37,17 @@ def summarise(result: SimilarityResult) -> list[str]:
 
     Text from the result (names, notes) has no control characters; markup in it is not escaped.
     """
+    units = unit_sentences(result.provenance)
     if not has_one_value_a_cell(result):
         said = [heard(result), remarks(result)]
     elif is_trajectory(result):
         said = [*training_sentences(result), remarks(result)]
     elif is_drift(result):
-        said = [heard(result), *drift_sentences(result), remarks(result)]
+        said = [heard(result), *drift_sentences(result), *units, remarks(result)]
     elif is_profile(result):
         said = [heard(result), *profile_sentences(result), remarks(result)]
     else:
         about = model_sentences if is_matrix(result) else layer_sentences
-        sure = [*robustness_sentences(result), *chance_sentences(result.provenance)]
+        sure = [*robustness_sentences(result), *units, *chance_sentences(result.provenance)]
         said = [heard(result), *about(result), *sure, remarks(result)]
     return [sentence for sentence in said if sentence]
