@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import islice
 
 import numpy as np
 import pytest
@@ -17,8 +16,6 @@ from hf_repsim.drifting import drift_measures, drifted
 from hf_repsim.drifting.changes import Shape, anisotropy, lined_up
 from hf_repsim.moments import Moments
 from hf_repsim.plot import heatmap
-from hf_repsim.probe import Probe
-from hf_repsim.reading import Reading
 from hf_repsim.sample import FrameSample, by_side
 from hf_repsim.scoring import score
 from hf_repsim.storage import load_result
@@ -184,12 +181,12 @@ def test_the_utterances_and_speakers_that_went_furthest_are_named_and_made_print
     y[3 * FRAMES : 4 * FRAMES] += 2
     y += noise(0.1)
     found = made(x | {"encoder.1": y})
-    assert most_changed(found, "utterances")[0][0] == "u3"
+    assert most_changed(found, "utterances")[0][0] == "u03"
     told = found.provenance["drift"]
     assert len(told["utterances"]) == 5 and told["n_speakers"] == -(-N // 3)
     assert told["speakers"][0]["utterances"] == 3
     assert most_changed(found, "speakers")[0][0] == "?1"
-    assert "Most changed utterances: u3 (" in " ".join(summarise(found))
+    assert "Most changed utterances: u03 (" in " ".join(summarise(found))
     evil = made(x | {"encoder.1": y}, ids=[f"\x1b[31m{i}" for i in range(N)])
     assert most_changed(evil, "utterances")[0][0] == "?[31m3"
     assert "\x1b" not in drift_text(evil)
