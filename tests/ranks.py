@@ -179,6 +179,7 @@ def hear(accelerator, folder, model, probe, kept=None, within=None):
     heard, _ = listen(both, probe, accelerator, **options)
     account = {"heard": both.heard.summary(), "too_short": both.too_short}
     account["sample"] = list(heard.sample.frames.items()), heard.sample.counts
+    account["speakers"] = heard.sample.speakers
     sums = (heard.state_dict() | {"sample": heard.sample.rows}, heard.meta(), account)
     torch.save(sums, Path(folder) / f"{share[1]}-{share[0]}.pt")
     return time.monotonic() - start

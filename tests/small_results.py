@@ -62,7 +62,7 @@ def sums(seed: int = 0, **provenance: Any) -> Moments:
     return moments
 
 
-def kept_frames(*utterances: str) -> FrameSample:
+def kept_frames(*utterances: str, speakers: list[str | None] | None = None) -> FrameSample:
     """Two frames of each utterance, of the two layers of `sums`."""
     import torch
 
@@ -71,7 +71,8 @@ def kept_frames(*utterances: str) -> FrameSample:
     sample = FrameSample({"encoder.0": 3, "encoder.1": 3})
     random = torch.Generator().manual_seed(len(utterances))
     rows = torch.randn(2 * len(utterances), 3, generator=random)
-    sample.add({"encoder.0": rows, "encoder.1": -rows}, utterances, [2] * len(utterances))
+    counts = [2] * len(utterances)
+    sample.add({"encoder.0": rows, "encoder.1": -rows}, utterances, counts, speakers=speakers)
     return sample
 
 

@@ -149,12 +149,13 @@ def test_large_sums_are_published_when_they_are_asked_for(tmp_path, monkeypatch,
 @pytest.mark.parametrize("in_hand", [True, False])
 def test_frames_kept_beside_the_sums_go_with_them_and_name_no_path(tmp_path, monkeypatch, in_hand):
     moments = sums()
-    moments.sample = kept_frames("/home/someone/a/1.wav", "/home/someone/b/1.wav", "2.wav")
+    names = "/home/someone/a/1.wav", "/home/someone/b/1.wav", "2.wav"
+    moments.sample = kept_frames(*names, speakers=[None, "/home/someone/b", "b"])
     result = a_result(moments=moments)
     given = result if in_hand else save_result(result, tmp_path / "saved")
     files = stage(given, tmp_path / "staged").files
     published = read_sample(files["sample.safetensors"])
-    assert published.utterances == ["1.wav", "1.wav#2", "2.wav"]
+    assert published.speakers == {"1.wav": None, "1.wav#2": "b", "2.wav": "b"}
     assert published.rows.equal(moments.sample.rows)
     assert b"someone" not in files["sample.safetensors"].read_bytes()
     assert sorted(stage(given, tmp_path / "table", sums=False).files) == FILES

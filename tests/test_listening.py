@@ -30,7 +30,8 @@ BAD = {"bytes": b"no audio", "path": "bad.wav"}
 def speech(n, bad=()):
     """Noise of many lengths; some of it cannot be decoded."""
     clips = [{"bytes": exact(noise(4000 + 700 * (i * i % 7), i)), "path": None} for i in range(n)]
-    return {"audio": [BAD if i in bad else clip for i, clip in enumerate(clips)]}
+    audio = [BAD if i in bad else clip for i, clip in enumerate(clips)]
+    return {"audio": audio, "speaker": [f"s{i % 4}" for i in range(n)]}
 
 
 def sums(folder, n):
@@ -91,6 +92,7 @@ def test_several_processes_give_the_numbers_of_one(tmp_path, hubert, n, n_uttera
     for of in (1, n):
         Ranks(of, tmp_path, ranks.hear, tmp_path, hubert, probe).finish()
     ((alone, account),) = sums(tmp_path, 1)
+    assert None not in account["speakers"].values()
     expected, several = score(alone, list(MEASURES)), sums(tmp_path, n)
     for kept in rows(tmp_path, n):
         torch.testing.assert_close(kept, rows(tmp_path, 1)[0], rtol=1e-6, atol=1e-6)

@@ -7,13 +7,19 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 from sums import heard
 from test_cli import run
 from test_interval_columns import ALL, sums_with_frames
 from test_paired import influence
+from test_units import SIX, sums_by
 from trajectories import experiment
 
+from hf_repsim.design import Design
+from hf_repsim.intervals import of_sums
+from hf_repsim.pair import Scoring
 from hf_repsim.planning import FRAMES_PER_DIMENSION, plan_probe
+from hf_repsim.sample_rows import Sampled
 from hf_repsim.scoring import score
 
 
@@ -88,3 +94,60 @@ def test_the_command_line_tells_hours_where_the_length_is_known(pilot, tmp_path)
     assert "pilot: 12 utterances of 2.0 s on average" in text and "from fewer than 20" in text
     bare = replace(pilot, provenance={})
     assert plan_probe(bare).rows()[0]["hours_half"] is None and " - " in plan_probe(bare).text()
+
+
+@pytest.fixture(scope="module")
+def by_speakers():
+    """Six speakers of two utterances, which are very alike."""
+    return score(sums_by(SIX), ["linear_cka", "procrustes", "pwcca"])
+
+
+def test_speakers_are_planned_by_where_the_pilot_tells_of_enough(by_speakers):
+    found = plan_probe(by_speakers)
+    assert (found.n_speakers, found.per_unit) == (6, 2)
+    assert "pilot: 12 utterances of 2.0 s on average of 6 speakers" in found.text()
+    for row in found.rows():
+        assert row["utterances_all"] == 2 * row["speakers_all"]
+        assert row["hours_half"] == pytest.approx(row["speakers_half"] * 4 / 3600)
+    plain = plan_probe(by_speakers, unit="utterance")
+    assert plain.n_speakers is None and "speakers_all" not in plain.rows()[0]
+    assert plain.rows() == plan_probe(score(sums_by([None] * 12), by_speakers.measures)).rows()
+    few = score(sums_by([f"s{u % 4}" for u in ALL]), ["linear_cka"])
+    assert plan_probe(few).n_speakers is None
+    assert plan_probe(few, unit="speaker").n_speakers == 4
+
+
+def test_as_many_speakers_as_the_pilot_are_needed_for_what_it_reaches(by_speakers):
+    moments = by_speakers.moments
+    sampled = Sampled(Scoring(moments), moments.sample, "speaker")
+    ends = of_sums(sampled, moments.pairs, ["linear_cka"]).intervals()
+    half = float(((ends.high - ends.low) / 2).max())
+    assert needs_of(plan_probe(by_speakers, half_width=half))["linear_cka", "interval"].every in (
+        6,
+        7,
+    )
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.4, 1.0])
+def test_more_utterances_of_one_speaker_are_worth_what_the_design_effect_says(by_speakers, rho):
+    moments = by_speakers.moments
+    sampled, alone = Sampled(Scoring(moments), moments.sample), torch.full((3,), 0.1)
+    error = alone * (1 + rho) ** 0.5  # of two utterances of each
+    for each in (1, 2, 8):
+        planned, worth = Design(sampled, "speaker", each).planned(error, alone)
+        assert worth == pytest.approx(12 / (1 + rho))
+        single = 0.1 * 2**0.5  # of one utterance of each
+        expected = single * ((1 + (each - 1) * rho) / each) ** 0.5
+        torch.testing.assert_close(planned, torch.full((3,), expected))
+
+
+def test_what_a_pilot_cannot_tell_of_speakers_is_refused(by_speakers):
+    one_each = score(sums_by([f"s{u}" for u in ALL]), ["linear_cka"])
+    assert plan_probe(one_each).needs[0].worth is None
+    for pilot, how in ((one_each, {}), (by_speakers, {"unit": "utterance"})):
+        with pytest.raises(ValueError, match="does not tell what more of one are worth: leave out"):
+            plan_probe(pilot, per_speaker=4, **how)
+    with pytest.raises(ValueError, match="per_speaker must be a number above 0, not -1"):
+        plan_probe(by_speakers, per_speaker=-1)
+    with pytest.raises(ValueError, match="who speaks is known of 0 of the 12"):
+        plan_probe(score(sums_by([None] * 12), ["linear_cka"]), unit="speaker")

@@ -15,7 +15,7 @@ def sample_of(**utterances) -> FrameSample:
     sample = FrameSample(WIDTHS)
     for name, n in utterances.items():
         rows = {layer: rows_of(name, n, width) for layer, width in WIDTHS.items()}
-        sample.add(rows, [name], [n], frames=[10 * n])
+        sample.add(rows, [name], [n], frames=[10 * n], speakers=[f"by {name}" if n > 1 else None])
     return sample
 
 
@@ -59,8 +59,11 @@ def test_frames_are_thinned_evenly_utterance_by_utterance():
     ],
     ids=["it", "added", "of", "few", "only", "renamed", "merged", "widened", "pickled"],
 )
-def test_how_many_frames_were_heard_goes_where_the_rows_go(become, frames):
-    assert list(become(sample_of(b=2, a=3)).frames.items()) == list(frames.items())
+def test_how_many_frames_were_heard_and_who_speaks_goes_where_the_rows_go(become, frames):
+    found = become(sample_of(b=2, a=3))
+    assert list(found.frames.items()) == list(frames.items())
+    who = {"a": "by a", "b": "by b", "z": "by a", "c": None}
+    assert list(found.speakers.items()) == [(name, who[name]) for name in frames]
 
 
 def beside(sample):

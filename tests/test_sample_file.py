@@ -30,11 +30,13 @@ def test_what_is_written_comes_back_to_the_last_bit(tmp_path):
     sample = FrameSample({"encoder.10": 3, "encoder.9": 2})
     rows = torch.randn(5, 5, generator=torch.Generator().manual_seed(0))
     by_layer = {"encoder.10": rows[:, :3], "encoder.9": rows[:, 3:]}
-    sample.add(by_layer, ["b/\udcff", "a"], [2, 3], frames=[20, 3])
+    rest = {"frames": [20, 3], "speakers": [None, "\udcff"]}
+    sample.add(by_layer, ["b/\udcff", "a"], [2, 3], **rest)
     again = read_sample(save_sample(sample, tmp_path))
     assert list(again.widths.items()) == list(sample.widths.items())
     assert (again.utterances, again.counts) == (["b/\udcff", "a"], [2, 3])
     assert again.frames == {"b/\udcff": 20, "a": 3}
+    assert again.speakers == {"b/\udcff": None, "a": "\udcff"}
     torch.testing.assert_close(again.rows, sample.rows, rtol=0, atol=0)
     assert [path.name for path in tmp_path.iterdir()] == [SAMPLE]
 
@@ -58,6 +60,10 @@ def test_what_is_written_comes_back_to_the_last_bit(tmp_path):
         ({"layers": []}, "has 0 layers and 2 utterances; that is no sample of frames"),
         ({"layers": [["a", 2], ["a", 1]]}, "names a layer or an utterance of its sample twice"),
         ({"utterances": ["u", "u"]}, "names a layer or an utterance of its sample twice"),
+        ({"speakers": ["s"]}, "holds no usable sample of frames: .*1 speakers of 2 utterances"),
+        ({"speakers": ["s", 7]}, "what stands for a speaker is no name"),
+        ({"speakers": ["s", "s" * 1001]}, "what stands for a speaker is no name"),
+        ({"speakers": 7}, "holds no usable sample of frames"),
         ({"schema": 2}, "a sample of another kind than this version reads"),
     ],
     ids=lambda value: "",
@@ -69,7 +75,8 @@ def test_what_does_not_fit_is_refused_with_its_file(tmp_path, how, said):
 
 def test_what_is_no_sample_at_all_is_refused_with_its_file(tmp_path):
     path = written(tmp_path)
-    assert read_sample(path).n_rows == 4
+    before_speakers = read_sample(path)
+    assert before_speakers.n_rows == 4 and set(before_speakers.speakers.values()) == {None}
     save_file({"rows": torch.ones(4, 3)}, path)
     with pytest.raises(ValueError, match="holds no sample of frames: its metadata has no 'hf_rep"):
         read_sample(path)

@@ -28,11 +28,11 @@ def pair(model_folders):
 def probe(tmp_path, monkeypatch):
     """Twelve utterances of 7 to 14 frames, of which the first gives the origin."""
     monkeypatch.setattr("hf_repsim.hearing.PILOT_UTTERANCES", 1)
-    return Probe(parquet(tmp_path, {"audio": CLIPS}))
+    return Probe(parquet(tmp_path, {"audio": CLIPS, "speaker": [f"s{i % 5}" for i in range(12)]}))
 
 
 def same_rows(one, other, **tolerance):
-    told = [(list(s.widths.items()), s.utterances, s.counts) for s in (one, other)]
+    told = [(list(s.widths.items()), s.speakers, s.counts) for s in (one, other)]
     assert told[0] == told[1]
     torch.testing.assert_close(one.rows, other.rows, **(tolerance or {"rtol": 0, "atol": 0}))
 
@@ -43,6 +43,7 @@ def test_frames_of_both_models_are_kept_in_step_and_in_the_order_of_ids(pair, pr
     assert list(kept.widths)[:2] == ["x/encoder.0", "x/encoder.1"]
     assert kept.utterances == whole.utterances == sorted(f"{i}.wav" for i in range(12))
     assert set(kept.counts) == {5} and set(whole.counts) == {7, 9, 11, 14}
+    assert kept.speakers == {f"{i}.wav": f"s{i % 5}" for i in range(12)}
     first, middle = whole.rows[: whole.counts[0]], [0, 2, 3, 4, 6]
     torch.testing.assert_close(kept.rows[:5], first[middle], rtol=1e-4, atol=1e-4)
 
