@@ -253,8 +253,8 @@ def _need(
     needed = torch.full_like(now, float(n))
     for _ in range(_STEPS):  # degrees of freedom grow with the utterances
         freedom = (found.freedom * needed / n).clamp_min(LEAST_FREEDOM)
-        found_now = n * (quantiles(freedom) * error / target).square()
-        needed = (needed * found_now).sqrt()  # halfway: of few, quantiles move more than numbers
+        new = n * (quantiles(freedom) * error / target).square()
+        needed = (needed * new).sqrt()  # halfway: of few, quantiles move more than numbers
     counts = needed.clamp(2, MOST_UTTERANCES).ceil()
     half, every = int(counts.quantile(0.5, interpolation="higher")), int(counts.max())
     return Need(measure, question, len(now), float(now.median()), half, every, worth)
