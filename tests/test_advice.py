@@ -92,6 +92,9 @@ def test_an_interval_tells_how_sure_and_its_absence_is_told():
     ends = {"low": [0.9, 0.9, 0.9, 0.8], "high": [1.0, 1.0, 1.0, 0.87]}
     sure = only("restore", two_models(tuned, **ends)).uncertainty
     assert sure == "encoder.3: 95 % interval 0.80 to 0.87 over 300 utterances"
+    of_six = two_models(tuned, **ends)
+    of_six.provenance["intervals_over"] = {"unit": "speaker", "n": 6}
+    assert only("restore", of_six).uncertainty.endswith("0.87 over 6 speakers, 300 utterances")
     few = two_models(tuned, n_utterances=[20] * 4)
     assert only("restore", few).uncertainty.endswith("; that is little")
 

@@ -21,6 +21,7 @@ from hf_repsim.reproduce import heard
 from hf_repsim.result import SimilarityResult
 from hf_repsim.summary.words import FEW_UTTERANCES, number
 from hf_repsim.table import printable
+from hf_repsim.units import over
 
 SCRIPT = "python scripts/check_advice.py"
 # what a result of a stranger may put into code that is pasted: a path of names, and no more
@@ -81,7 +82,9 @@ def how_sure(
     little = counts[i] is not None and counts[i] < FEW_UTTERANCES
     ends = [result.columns.get(name, [math.nan] * (i + 1))[i] for name in ("low", "high")]
     if all(isinstance(end, float) and math.isfinite(end) for end in ends):
-        told = f"95 % interval {number(ends[0])} to {number(ends[1])} over {n_heard}"
+        of = over(result.provenance)
+        told = f"95 % interval {number(ends[0])} to {number(ends[1])} over "
+        told += n_heard if of == "utterances" else f"{of}, {n_heard}"
     else:
         told = f"{n_heard}, and no interval (hf-repsim score {where} --intervals gives one)"
     return f"{told}; that is little" if little else told
