@@ -175,7 +175,7 @@ class SplitHalf:
     correlation: float  # Pearson's, over pairs; nan with fewer than 3
     difference: float  # absolute, mean over pairs
     n_halvings: int
-    unit: str  # what is dealt out to the halves as a whole: "utterance" or "speaker"
+    unit: str = UTTERANCE  # what is dealt out to the halves as a whole
 
     @property
     def reliability(self) -> float:

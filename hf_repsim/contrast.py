@@ -148,14 +148,12 @@ def contrast(
     Values meet by measure and names of layers (x with x, y with y), also where the models differ;
     of trajectories by checkpoint as well, and by run unless each has one only. `measures` names
     some of those that both have. With `intervals` each difference has its 95 % interval, for which
-    both need sums and frames; over utterances or speakers, as `unit` says, None: over speakers
-    where the intervals of one of them are (`hf_repsim.paired`).
+    both need sums and frames; `unit` as for `hf_repsim.paired.paired`.
 
     Raises:
-        ValueError: intervals are asked for, of trajectories or without sums, or over speakers that
-            nobody names; or a unit without intervals; they share no measure,
-            not one that is named, or no layer pair; only one is a trajectory; or two rows of a
-            result are of one layer pair.
+        ValueError: intervals are asked for, of trajectories, without sums, or over speakers that
+            nobody names; they share no measure, not one that is named, or no layer pair; only one
+            is a trajectory; or two rows of a result are of one layer pair.
     """
     check_unit(unit or UTTERANCE, intervals=intervals)
     if is_trajectory(a) != is_trajectory(b):

@@ -158,13 +158,17 @@ def plan_probe(
         found, told = _of_measure(design, of_measure, (half_width, difference))
         needs += found
         notes += told
-    by_utterance, n = design.n_speakers is None, design.n_units
-    notes += [_UNITS] if by_utterance else []
-    what = "utterances" if by_utterance else "speakers"
-    notes += [f"from fewer than {FEW} {what}, a pilot is rough"] if n < FEW else []
+    notes += _of_pilot(design)
     heard = design.sampled.scoring.moments.n_utterances, design.n_speakers, design.per_unit
     told = _seconds(pilot), needs, list(dict.fromkeys(notes))
     return ProbePlan(half_width, difference, *heard, *told)
+
+
+def _of_pilot(design: Design) -> list[str]:
+    by_utterance = design.n_speakers is None
+    what = "utterances" if by_utterance else "speakers"
+    few = [f"from fewer than {FEW} {what}, a pilot is rough"] if design.n_units < FEW else []
+    return [*([_UNITS] if by_utterance else []), *few]
 
 
 def _of_measure(

@@ -37,8 +37,7 @@ def rescore(
     and with which versions the audio was heard is kept in the provenance as `heard`.
 
     Raises:
-        ValueError: an unknown measure, a result without sums, intervals of one without frames, or
-            over speakers where nobody says who speaks.
+        ValueError: an unknown measure, or what is needed is not there: sums, frames, speakers.
     """
     check_unit(unit, intervals=intervals)
     chosen = choose_measures(measures)
@@ -49,19 +48,18 @@ def rescore(
         )
     if intervals and result.sample is not None:
         unit_of(result.sample, unit)
-    tables = []
-    provenance = {k: told for k, told in result.provenance.items() if k not in ("sums", OVER)}
+    tables, left_out = [], ("sums", OVER)
+    provenance = {k: told for k, told in result.provenance.items() if k not in left_out}
     how = {"intervals": intervals, "unit": unit, "progress": progress}
     for moments in [result.moments] if tiles is None else tiles:
         scored = score_sums(moments, chosen, chance=False, **how)
         tables.append(scored.columns)
-        provenance |= joined_spectra((provenance, scored.provenance))
-        provenance |= joined_units([scored.provenance])
+        told = scored.provenance
+        provenance |= joined_spectra((provenance, told)) | joined_units([told])
         del moments, scored  # before the next one is read
     heard = {name: provenance[name] for name in ("created", "versions") if name in provenance}
     provenance = {"heard": heard} | provenance | {"created": now(), "versions": versions()}
-    columns = by_measure(tables, tables[0])
-    sums = result.moments if tiles is None else None
+    sums, columns = result.moments if tiles is None else None, by_measure(tables, tables[0])
     return with_chance(SimilarityResult(columns, provenance, sums, result.sample))
 
 

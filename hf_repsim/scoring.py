@@ -21,7 +21,7 @@ from hf_repsim.pairing import label_of
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sample_rows import Sampled, names_of
 from hf_repsim.spectrum import SPECTRA, named_spectra, spectrum_of, with_likeness
-from hf_repsim.units import OVER, UTTERANCE, check_unit
+from hf_repsim.units import UTTERANCE, check_unit, recorded
 
 MOST_THREADS = 16  # while scoring: each holds half a dozen matrices of a pair
 LOST = 0.1  # squared distance of the origin from the mean, in spreads, times a layer's floor
@@ -42,24 +42,20 @@ def score(
 
     A value that would mean nothing (too few frames, a constant layer, an origin far from the mean)
     is nan, with a note that says why; one that is mostly chance has a note too. With `intervals`
-    each value has its 95 % interval, `low` to `high`, nan with a note where there is none, and
-    `among_best` (`hf_repsim.interval_columns`). It is over utterances or, as `unit` says, over
-    speakers, if who speaks is known. With `spectra` the provenance tells how many directions each
-    layer uses (`hf_repsim.spectrum`); with `chance`, what is beyond it (`hf_repsim.chance_record`).
+    each value has its 95 % interval over utterances, or speakers as `unit`: `low` to `high`, nan
+    with a note where there is none, and `among_best` (`hf_repsim.interval_columns`). With `spectra`
+    the provenance tells how many directions each layer uses (`hf_repsim.spectrum`); with `chance`,
+    what is beyond it (`hf_repsim.chance_record`).
 
     Raises:
-        ValueError: an unknown measure or unit, a unit without intervals, or intervals of sums
-            beside which no frames were kept.
+        ValueError: an unknown measure or unit, a unit without intervals, or these without frames.
     """
     check_unit(unit, intervals=intervals)
     chosen = [MEASURES[name] for name in choose_measures(measures)]
     scoring = Scoring(moments)
     sampled = _sampled(scoring, unit) if intervals else None
     rows_of = _rows_of(chosen, scoring, sampled)
-    constant = [name for i, name in enumerate(moments.layer_names) if scoring.layer(i).constant]
-    if constant:
-        warnings.warn(f"constant over all frames: {', '.join(constant)}", stacklevel=2)
-
+    _warn_of_constant(scoring)
     rows = side_by_side(rows_of, moments.pairs, moments.origin.device)
     options = {"total": len(moments.pairs), "unit": "pair", "disable": not progress}
     by_pair = list(tqdm(rows, "scoring", **options))
@@ -69,8 +65,7 @@ def score(
     table = [row for own in of_measures for row in own]
     columns = {name: [row[name] for row in table] for name in table[0]}
     told = {SPECTRA: _spectra(scoring, chosen)} if spectra else {}
-    if isinstance(sampled, Sampled) and sampled.unit_of is not None:
-        told[OVER] = {"unit": unit, "n": len(set(sampled.unit_of.values()))}
+    told |= recorded(sampled.unit_of) if isinstance(sampled, Sampled) else {}
     result = SimilarityResult(columns, moments.provenance | told, moments)
     return with_chance(result, device=moments.origin.device) if chance else result
 
@@ -123,6 +118,12 @@ def pair_columns(names: tuple[str, str]) -> dict[str, str]:
     x, y = names
     labels = {"model_x": label_of(x), "model_y": label_of(y)}
     return {"layer_x": x, "layer_y": y} | (labels if all(labels.values()) else {})
+
+
+def _warn_of_constant(scoring: Scoring) -> None:
+    names = scoring.moments.layer_names
+    if constant := [name for i, name in enumerate(names) if scoring.layer(i).constant]:
+        warnings.warn(f"constant over all frames: {', '.join(constant)}", stacklevel=3)
 
 
 def _rows_of(

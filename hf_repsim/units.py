@@ -50,6 +50,11 @@ def unit_of(sample: FrameSample, unit: str) -> dict[str, str] | None:
     return known
 
 
+def recorded(speakers: Mapping[str, str] | None) -> dict[str, Any]:
+    """What a provenance says of intervals over what `unit_of` gave."""
+    return {} if speakers is None else {OVER: {"unit": SPEAKER, "n": len(set(speakers.values()))}}
+
+
 def told_units(provenance: Mapping[str, Any]) -> tuple[str, int | None]:
     """Over what the intervals of a result are, and how many; utterances are not counted.
 

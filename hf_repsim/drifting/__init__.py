@@ -64,25 +64,23 @@ def drift(
         measures: names of `MEASURES`, beside blocked CKA; None: SVCCA.
         seeds: other tuned copies, each held against `tuned`: how far two runs are from each other.
         adapter_of: what an adapter calls its base, where that is not how `base` is called here.
-        unit: what intervals are over: "utterance" or "speaker".
+        unit: of intervals, as for `compare`.
         untrained: as for `compare`.
         accelerator: processes and device; None: those that were started.
         options: as for `accumulate`, but `pairs`.
 
     Returns a row for each measure and layer, with 95 % intervals, and what `drifted` adds.
 
-    Raises:
-        ValueError: as `compare`; or the models have other layers, which are named.
+    Raises ValueError as `compare`, and where the models have other layers, which are named.
     """
     chosen = drift_measures(measures)
     with ExitStack() as stack:
         how = {"called": adapter_of, **Options(**options).loading}
         models = [stack.enter_context(merged(model, base, **how)) for model in (tuned, *seeds)]
-        session = drift_session(
-            base, *models[:1], seeds=models[1:], probe=probe, accelerator=accelerator, **options
-        )
-        asked = {"intervals": True, "unit": unit, "untrained": untrained}
-        result = listen_and_score(session, chosen, **asked)
+        options |= {"probe": probe, "accelerator": accelerator}
+        session = drift_session(base, *models[:1], seeds=models[1:], **options)
+        how = {"intervals": True, "unit": unit, "untrained": untrained}
+        result = listen_and_score(session, chosen, **how)
         return drifted(result, heard_seeds(session, models[1:], chosen))
 
 
