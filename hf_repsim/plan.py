@@ -20,7 +20,7 @@ from hf_repsim.lineup import Model, check_models, sides
 from hf_repsim.memory import Footprint, activation_bytes, footprint, free_memory
 from hf_repsim.models.place import Place
 from hf_repsim.moments import Moments
-from hf_repsim.pairing import Pairs, in_tiles, resolve_pairs
+from hf_repsim.pairing import INPUT, Pairs, in_tiles, resolve_pairs
 from hf_repsim.sample import MOST_UTTERANCES
 from hf_repsim.spreading import all_there, reading, spread, told
 from hf_repsim.table import aligned
@@ -66,7 +66,8 @@ class Plan:
     @property
     def fewer(self) -> str:
         """What would need less memory."""
-        less = "fewer models" if len(self.places) > 2 else "--pairs same_depth"
+        is_many = len(self.places.keys() - {INPUT}) > 2
+        less = "fewer models" if is_many else "--pairs same_depth"
         kept = ", fewer frames kept (--sample-frames 0: none)" if self.sample else ""
         return f"{less}, fewer layers (--layer){kept}"
 
@@ -198,7 +199,7 @@ class _Run:
                         all_sums=all_sums,
                         batch_seconds=seconds,
                         tiles=tiles,
-                        places=dict(zip(self.labels or "xy", places, strict=False)),
+                        places=dict(zip(self._names, places, strict=True)),
                         sample=self._sample,
                     )
                     if self._fits(plan):
@@ -217,6 +218,12 @@ class _Run:
             if len(tiles) < n and n < most:
                 continue  # no other cut than that into fewer
             yield tiles, max(map(self._needs, tiles), key=lambda needs: needs.sums)
+
+    @property
+    def _names(self) -> list[str]:
+        """Of the models: labels, or x and y; the input is called what it is."""
+        n = len(self.layers) - ([INPUT] in self.layers)
+        return [*(self.labels or "xy"[:n]), *[INPUT][: len(self.layers) - n]]
 
     @property
     def _is_shared(self) -> bool:
@@ -284,7 +291,7 @@ class _Run:
         left, right = {a for a, _ in tile}, {b for _, b in tile}
         taking_part = [left | right] if len(self.widths) == 1 else [left, right]
         x, *y = [
-            {name: width for name, width in side.items() if name in part}
+            {name: width for name, width in side.items() if name in part or name == INPUT}
             for side, part in zip(self.widths, taking_part, strict=True)
         ]
         origin = torch.empty(sum(sum(side.values()) for side in (x, *y)), device="meta")

@@ -101,7 +101,8 @@ def _hearing(told: Mapping[str, Any], model: Mapping) -> list[str]:
     precision = model.get("precision")
     words += _one("precision", precision if precision != "fp32" else None)
     words += _one("about", _published(told.get("about")))
-    return words + (["--untrained"] if "untrained" in told else [])
+    flags = ("input", "untrained")
+    return words + [f"--{name}" for name in flags if name in told]
 
 
 def _at(name: object, revision: object) -> str:

@@ -29,11 +29,11 @@ from hf_repsim.course import (
     plan_course,
 )
 from hf_repsim.frames import Audio, FrameStore, InputChunk, hear, log_mel_chunks
-from hf_repsim.input_frames import INPUT
 from hf_repsim.listening import processes, refuse_lone_processes
 from hf_repsim.measures import MEASURES
 from hf_repsim.memory import sums_device
 from hf_repsim.moments import Moments
+from hf_repsim.pairing import INPUT
 from hf_repsim.probe import Probe
 from hf_repsim.result import COLUMNS, SimilarityResult
 from hf_repsim.run import Run, RunCheckpoint
