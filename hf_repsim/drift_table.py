@@ -124,6 +124,17 @@ def most_changed(result: SimilarityResult, kind: str) -> list[tuple[str, float]]
     ]
 
 
+def by_loudness(result: SimilarityResult) -> tuple[float, float, list[float]] | None:
+    """How far quiet frames went, and loud ones, and the ratio in two halves; None if not known."""
+    told = record(result).get("loudness")
+    told = told if isinstance(told, Mapping) else {}
+    halves = told.get("halves")
+    halves = list(map(_real, halves)) if isinstance(halves, list) and len(halves) == 2 else []
+    quiet, loud = _real(told.get("quiet")), _real(told.get("loud"))
+    is_known = len(halves) == 2 and math.isfinite(quiet + sum(halves)) and 0 < loud < math.inf
+    return (quiet, loud, halves) if is_known else None
+
+
 def drift_text(result: SimilarityResult) -> str:
     """For a terminal: a row per layer, by each measure, and notes."""
     tables = [DriftTable.of(result, measure) for measure in result.measures]

@@ -66,8 +66,7 @@ class Plan:
     @property
     def fewer(self) -> str:
         """What would need less memory."""
-        is_many = len(self.places.keys() - {INPUT}) > 2
-        less = "fewer models" if is_many else "--pairs same_depth"
+        less = "fewer models" if len({*self.places} - {INPUT}) > 2 else "--pairs same_depth"
         kept = ", fewer frames kept (--sample-frames 0: none)" if self.sample else ""
         return f"{less}, fewer layers (--layer){kept}"
 
@@ -95,14 +94,11 @@ class Plan:
     def table(self) -> str:
         """What takes the memory, in aligned lines."""
         needs, n_pairs = self.needs, max(map(len, self.tiles))
+        most = f"at most, of {_gb(self.free)} on {self.device}"
         sample = ("  sample", _gb(self.sample), f"of {MOST_UTTERANCES} utterances at most")
         return aligned(
             [
-                (
-                    "memory",
-                    f"{_gb(self.peak)} GB",
-                    f"at most, of {_gb(self.free)} on {self.device}",
-                ),
+                ("memory", f"{_gb(self.peak)} GB", most),
                 ("  models", _gb(self.models), f"{_gb(self.reading)} while they are read"),
                 ("  sums", _gb(needs.sums), f"of {n_pairs} pairs of layers"),
                 ("  rows", _gb(needs.rows), f"up to {needs.gram_frames} frames by Gram matrices"),
@@ -222,8 +218,8 @@ class _Run:
     @property
     def _names(self) -> list[str]:
         """Of the models: labels, or x and y; the input is called what it is."""
-        n = len(self.layers) - ([INPUT] in self.layers)
-        return [*(self.labels or "xy"[:n]), *[INPUT][: len(self.layers) - n]]
+        of_models = sum(names != [INPUT] for names in self.layers)
+        return [*(self.labels or "xy"[:of_models]), INPUT][: len(self.layers)]
 
     @property
     def _is_shared(self) -> bool:

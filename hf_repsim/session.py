@@ -212,7 +212,7 @@ class Session:
                 sample_frames=min(o.sample_frames, o.frames_per_utterance or o.sample_frames),
             )  # fmt: skip
             if earlier is not None:
-                earlier.check_pairs(plan.tiles)
+                earlier.check_pairs(plan.tiles, with_input=o.input)
         alarm.meet()  # else the others would wait for a plan that failed
         plan, earlier = broadcast_object_list([plan, earlier])
         return plan, earlier

@@ -31,7 +31,9 @@ def frames_of(counts, seed=0):
     mixed = {n: shared @ torch.randn(6, width, generator=random) for n, width in WIDTHS.items()}
     noise = {n: torch.randn(part.shape, generator=random) for n, part in mixed.items()}
     mixed["like b"] = mixed["b"] + 0.5 * mixed["like b"]
-    return {name: (mixed[name] + 0.5 * noise[name] + 2).double() for name in WIDTHS}
+    found = {name: (mixed[name] + 0.5 * noise[name] + 2).double() for name in WIDTHS}
+    given = shared[:, :4] + 0.5 * torch.randn(len(shared), 4, generator=random)
+    return found | {"input": given.double()}
 
 
 @cache
@@ -157,7 +159,7 @@ def test_half_of_the_utterances_tell_the_error_of_all(by):
     for seed in range(4):
         every = sampled_of(frames_of(counts, seed), counts)
         half = sum(counts[:300])
-        few = FrameSample(WIDTHS)
+        few = FrameSample(every.sample.widths)
         few.add({name: part[:half] for name, part in frames_of(counts, seed).items()},
                 every.sample.utterances[:300], counts[:300])  # fmt: skip
         errors = [

@@ -52,7 +52,7 @@ def test_options_that_mean_nothing_are_refused_before_anything_is_looked_up(opti
 
 
 def test_tiles_give_the_numbers_of_the_whole(pair, probe, monkeypatch, tmp_path):
-    options = {"probe": probe, "measures": list(MEASURES), "layers": ["*"]}
+    options = {"probe": probe, "measures": list(MEASURES), "layers": ["*"], "input": True}
     whole = compare(*pair, **options)
     monkeypatch.setattr("hf_repsim.session.make_plan", partial(make_plan, passes=3))
     tiled = compare(*pair, **options)

@@ -55,8 +55,8 @@ hearing = together(
              help="Keep N frames of each utterance beside the sums, for measures that need frames; "
              "0: none."),
     option("--input", is_flag=True,
-             help="Hear the log-mel input, too: how like it each layer is and, by deconfounded_cka, "
-             "how alike layers are without what they owe to it."),
+             help="Hear the log-mel input, too: how like it each layer is and, by deconfounded_cka,"
+             " how alike layers are without what they owe to it."),
     option("--about", metavar="WHERE",
              help="Take the sums about the origin of this result of the same models and layers, so "
              "that `hf-repsim merge` adds both in every measure."),

@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from hf_repsim.pairing import INPUT
 from hf_repsim.sample import FrameSample, few_of
 from hf_repsim.spectrum import Spectrum
 
@@ -23,6 +25,7 @@ HALF = 0.5
 # Of the most that any rotation would reach; less, and units are not those of the base.
 LINED_UP = 0.5
 ENOUGH = 2  # utterances of a half, for what is between utterances
+QUARTER = 4  # one of so many parts of the rows is quiet, and one loud
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Change:
     dead_x: int  # features without variance
     dead_y: int
     flags: tuple[str, ...]
-    moved: Tensor  # (utterances,) squares of the distance of each; or nan
+    moved: Tensor  # (rows,) squares of the distance of each; or nan
 
 
 class Kept:
@@ -122,19 +125,48 @@ class Kept:
             found &= y.signs(x)
         return found
 
+    def by_utterance(self, of_rows: Tensor) -> Tensor:
+        """Means over the rows of each utterance, (utterances,) float64."""
+        zeros = torch.zeros(len(self.utterances), dtype=torch.float64)
+        return zeros.index_add_(0, self.of, of_rows) / torch.tensor(self.sample.counts)
+
+    def by_loudness(self, squares: Tensor) -> dict[str, Any]:
+        """Root mean squares of quiet and of loud rows, JSON-able; {} where the input is not kept.
+
+        These are the quarters of rows whose log-mel bins are lowest and highest on average. As each
+        bin has mean 0 over an utterance, loudness is within it: quiet is a pause, not a far
+        microphone. `halves` are the ratios quiet / loud in two halves of the utterances.
+        """
+        given = next((name for name in (INPUT, f"x/{INPUT}") if name in self.sample.widths), None)
+        if given is None:
+            return {}
+        loudness = self.sample.layer(given).double().mean(1)
+        inside = torch.tensor([name in self.halves[0] for name in self.utterances])[self.of]
+        parts = [self._quarters(squares, loudness, part) for part in (inside, ~inside)]
+        quiet, loud = self._quarters(squares, loudness, torch.ones_like(inside))
+        if not loud > 0 or not all(part[1] > 0 for part in parts):
+            return {}
+        return {"quiet": quiet, "loud": loud, "halves": [part[0] / part[1] for part in parts]}
+
+    def _quarters(self, squares: Tensor, loudness: Tensor, inside: Tensor) -> tuple[float, float]:
+        rows = inside.nonzero().flatten()
+        order = rows[loudness[rows].argsort(stable=True)]
+        n = len(order) // QUARTER
+        means = [self._mean(squares, part) for part in (order[:n], order[len(order) - n :])]
+        return math.sqrt(means[0]), math.sqrt(means[1])
+
     def _distances(self, x: Tensor, y: Tensor) -> tuple[float, Tensor]:
-        unknown = math.nan, torch.full((len(self.utterances),), math.nan, dtype=torch.float64)
+        unknown = math.nan, torch.full((len(self.of),), math.nan, dtype=torch.float64)
         spread = self._mean((x - x.mean(0)).square().sum(1))
         if x.shape != y.shape or not spread > 0 or not lined_up(x, y):
             return unknown
         squares = (y - x).square().sum(1) / spread
-        counts = torch.tensor(self.sample.counts).double()
-        moved = torch.zeros(len(counts), dtype=torch.float64).index_add_(0, self.of, squares)
-        return math.sqrt(self._mean(squares)), moved / counts
+        return math.sqrt(self._mean(squares)), squares
 
-    def _mean(self, of_rows: Tensor) -> float:
-        weights = self.weights[self.of]
-        return float((of_rows * weights).sum() / weights.sum())
+    def _mean(self, of_rows: Tensor, rows: Tensor | slice = slice(None)) -> float:
+        """Of all rows, or of some, each for the frames that it stands for; nan of none."""
+        weights = self.weights[self.of][rows]
+        return float((of_rows[rows] * weights).sum() / weights.sum())
 
 
 def lined_up(x: Tensor, y: Tensor) -> bool:
