@@ -124,15 +124,13 @@ def most_changed(result: SimilarityResult, kind: str) -> list[tuple[str, float]]
     ]
 
 
-def by_loudness(result: SimilarityResult) -> tuple[float, float, list[float]] | None:
-    """How far quiet frames went, and loud ones, and the ratio in two halves; None if not known."""
+def by_loudness(result: SimilarityResult) -> tuple[float, float, float, float] | None:
+    """How far quiet frames went, loud ones, and the interval of the ratio; None if not known."""
     told = record(result).get("loudness")
     told = told if isinstance(told, Mapping) else {}
-    halves = told.get("halves")
-    halves = list(map(_real, halves)) if isinstance(halves, list) and len(halves) == 2 else []
-    quiet, loud = _real(told.get("quiet")), _real(told.get("loud"))
-    is_known = len(halves) == 2 and math.isfinite(quiet + sum(halves)) and 0 < loud < math.inf
-    return (quiet, loud, halves) if is_known else None
+    quiet, loud, low, high = (_real(told.get(name)) for name in ("quiet", "loud", "low", "high"))
+    is_known = math.isfinite(quiet + low + high) and 0 < loud < math.inf
+    return (quiet, loud, low, high) if is_known else None
 
 
 def drift_text(result: SimilarityResult) -> str:

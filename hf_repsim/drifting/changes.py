@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from hf_repsim.intervals import Influence
 from hf_repsim.pairing import INPUT
 from hf_repsim.sample import FrameSample, few_of
 from hf_repsim.spectrum import Spectrum
@@ -130,30 +130,38 @@ class Kept:
         zeros = torch.zeros(len(self.utterances), dtype=torch.float64)
         return zeros.index_add_(0, self.of, of_rows) / torch.tensor(self.sample.counts)
 
-    def by_loudness(self, squares: Tensor) -> dict[str, Any]:
-        """Root mean squares of quiet and of loud rows, JSON-able; {} where the input is not kept.
+    def by_loudness(self, squares: Tensor) -> dict[str, float]:
+        """How far quiet rows and loud rows went, of `squares` (rows,); {} where it is not known.
 
-        These are the quarters of rows whose log-mel bins are lowest and highest on average. As each
-        bin has mean 0 over an utterance, loudness is within it: quiet is a pause, not a far
-        microphone. `halves` are the ratios quiet / loud in two halves of the utterances.
+        `quiet` and `loud` are root mean squares of the quarters of rows whose log-mel bins are
+        lowest and highest on average; `low` to `high` is the 95 % interval, over utterances, of
+        their ratio. As each bin has mean 0 over an utterance, loudness is within it: quiet is a
+        pause, not a far microphone.
         """
         given = next((name for name in (INPUT, f"x/{INPUT}") if name in self.sample.widths), None)
-        if given is None:
+        n = len(self.of) // QUARTER
+        if given is None or not n:
             return {}
-        loudness = self.sample.layer(given).double().mean(1)
-        inside = torch.tensor([name in self.halves[0] for name in self.utterances])[self.of]
-        parts = [self._quarters(squares, loudness, part) for part in (inside, ~inside)]
-        quiet, loud = self._quarters(squares, loudness, torch.ones_like(inside))
-        if not loud > 0 or not all(part[1] > 0 for part in parts):
+        order = self.sample.layer(given).double().mean(1).argsort(stable=True)
+        (quiet, of_quiet), (loud, of_loud) = (
+            self._owed(squares, rows) for rows in (order[:n], order[len(order) - n :])
+        )
+        if not quiet > 0 or not loud > 0:
             return {}
-        return {"quiet": quiet, "loud": loud, "halves": [part[0] / part[1] for part in parts]}
+        ratio, moved = torch.tensor([math.log(quiet / loud) / 2]), (of_quiet - of_loud)[:, None] / 2
+        sure = Influence((*self.utterances,), ratio, moved, torch.zeros_like(moved)[None])
+        ends = sure.intervals()
+        found = {"quiet": math.sqrt(quiet), "loud": math.sqrt(loud)}
+        return found | {"low": float(ends.low.exp()), "high": float(ends.high.exp())}
 
-    def _quarters(self, squares: Tensor, loudness: Tensor, inside: Tensor) -> tuple[float, float]:
-        rows = inside.nonzero().flatten()
-        order = rows[loudness[rows].argsort(stable=True)]
-        n = len(order) // QUARTER
-        means = [self._mean(squares, part) for part in (order[:n], order[len(order) - n :])]
-        return math.sqrt(means[0]), math.sqrt(means[1])
+    def _owed(self, squares: Tensor, rows: Tensor) -> tuple[float, Tensor]:
+        """The mean over some rows, and what its logarithm owes to each utterance."""
+        weights = torch.zeros_like(squares)
+        weights[rows] = self.weights[self.of][rows]
+        total, count = (weights * squares).sum(), weights.sum()
+        parts = torch.zeros(len(self.utterances), dtype=torch.float64)
+        owed = weights * squares / total - weights / count
+        return float(total / count), parts.index_add_(0, self.of, owed)
 
     def _distances(self, x: Tensor, y: Tensor) -> tuple[float, Tensor]:
         unknown = math.nan, torch.full((len(self.of),), math.nan, dtype=torch.float64)
@@ -163,10 +171,9 @@ class Kept:
         squares = (y - x).square().sum(1) / spread
         return math.sqrt(self._mean(squares)), squares
 
-    def _mean(self, of_rows: Tensor, rows: Tensor | slice = slice(None)) -> float:
-        """Of all rows, or of some, each for the frames that it stands for; nan of none."""
-        weights = self.weights[self.of][rows]
-        return float((of_rows[rows] * weights).sum() / weights.sum())
+    def _mean(self, of_rows: Tensor) -> float:
+        weights = self.weights[self.of]
+        return float((of_rows * weights).sum() / weights.sum())
 
 
 def lined_up(x: Tensor, y: Tensor) -> bool:

@@ -162,16 +162,15 @@ def _loudness(result: SimilarityResult) -> str:
     """Whether quiet frames or loud ones went further; "" where the input was not heard."""
     if (found := by_loudness(result)) is None:
         return ""
-    quiet, loud, halves = found
+    quiet, loud, low, high = found
     told = "Quiet frames and loud ones changed alike"
-    if min(halves) > 1:
+    if low > 1:
         told = "Quiet frames changed more than loud ones"
-    elif max(halves) < 1:
+    elif high < 1:
         told = "Loud frames changed more than quiet ones"
     return (
         f"{told}: the quietest quarter went {quiet:.2g} of the spread, the loudest {loud:.2g} "
-        f"(ratio {quiet / loud:.2f}; in two halves of the utterances {halves[0]:.2f} and "
-        f"{halves[1]:.2f})."
+        f"(ratio {quiet / loud:.2f}, interval {low:.2f} to {high:.2f})."
     )
 
 
