@@ -102,7 +102,10 @@ class Earlier:
             )
         if (INPUT in dict(self.layout[1])) != with_input:
             has, do = ("lack", "leave out") if with_input else ("have", "add")
-            raise ValueError(f"the earlier sums {has} the log-mel input: {do} --input (input=True)")
+            raise ValueError(
+                f"the earlier sums {has} the log-mel input among their layers: {do} --input "
+                "(input=True), or they could not be merged with these"
+            )
         theirs, ours = self.layout[-1], tuple(tiles[0])
         if theirs != ours:
             both = set(theirs) & set(ours)

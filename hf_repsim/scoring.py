@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -55,12 +55,10 @@ def score(
     chosen = [MEASURES[name] for name in choose_measures(measures)]
     scoring = Scoring(moments)
     sampled = _sampled(scoring) if intervals else None
-    of_layers = _with_input(chosen, scoring)
-    rows_of = _rows_of(chosen, scoring, sampled=sampled, intervals=intervals, with_input=of_layers)
+    rows_of = _rows_of(chosen, scoring, sampled=sampled, intervals=intervals)
     constant = [name for i, name in enumerate(moments.layer_names) if scoring.layer(i).constant]
     if constant:
         warnings.warn(f"constant over all frames: {', '.join(constant)}", stacklevel=2)
-
     rows = side_by_side(rows_of, moments.pairs, moments.origin.device)
     options = {"total": len(moments.pairs), "unit": "pair", "disable": not progress}
     by_pair = list(tqdm(rows, "scoring", **options))
@@ -133,14 +131,10 @@ def pair_columns(names: tuple[str, str]) -> dict[str, str]:
 
 
 def _rows_of(
-    chosen: Sequence[Measure],
-    scoring: Scoring,
-    *,
-    sampled: Sampled | None,
-    intervals: bool,
-    with_input: Mapping[tuple[str, int], float],
+    chosen: Sequence[Measure], scoring: Scoring, *, sampled: Sampled | None, intervals: bool
 ) -> Callable[[tuple[str, str]], list[dict[str, Any]]]:
     """What makes the rows of a pair of layers; for intervals each has `PARTS`."""
+    with_input = _with_input(chosen, scoring)
 
     def rows_of(names: tuple[str, str]) -> list[dict[str, Any]]:
         kept = None if sampled is None else sampled.pair(*names)

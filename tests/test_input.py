@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import oracles
@@ -27,6 +28,7 @@ from hf_repsim.measures.deconfounded import MOST
 from hf_repsim.moments import Moments
 from hf_repsim.pair import Scoring, Undefined
 from hf_repsim.pairing import resolve_pairs
+from hf_repsim.plan import make_plan
 from hf_repsim.reproduce import commands
 from hf_repsim.rescoring import rescore
 from hf_repsim.sample import FrameSample
@@ -163,6 +165,14 @@ def test_a_decoder_cannot_have_it(model_folders, speech):
         check_models([decoder, input_model()], layers=None, pairs="all")
 
 
+def test_tiles_have_it_each(pair, result, speech, monkeypatch):
+    monkeypatch.setattr("hf_repsim.session.make_plan", partial(make_plan, passes=2))
+    tiled = compare(*pair, probe=speech, measures=BOTH, input=True)
+    assert tiled.provenance["plan"]["passes"] == 2
+    for name in ("value", "input_x", "input_y"):
+        np.testing.assert_allclose(tiled.columns[name], result.columns[name], atol=1e-5)
+
+
 def test_no_rule_of_pairs_takes_it_for_a_layer():
     sides = ["a", "b", "c", "input"], ["a", "b", "c"]
     assert resolve_pairs("adjacent", *sides) == [("a", "b"), ("b", "c")]
@@ -194,11 +204,11 @@ def test_it_is_told_and_stays_with_sums_that_are_saved(result, tmp_path):
 
 
 def test_sums_with_it_and_without_it_are_not_of_one_origin(pair, result, speech):
-    with pytest.raises(ValueError, match="the earlier sums have the log-mel input: add --input"):
+    with pytest.raises(ValueError, match="have the log-mel input among their layers: add"):
         compare(*pair, probe=speech, about=result.moments)
     x, y, counts = related_layers(5, 4)
     lacking = Earlier.of(moments_of(x, y, counts))
-    with pytest.raises(ValueError, match="the earlier sums lack the log-mel input: leave out"):
+    with pytest.raises(ValueError, match="lack the log-mel input among their layers: leave"):
         lacking.check_pairs([result.moments.pairs], with_input=True)
 
 
