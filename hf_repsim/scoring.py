@@ -91,8 +91,10 @@ def require_input(measures: Sequence[str], heard: bool) -> None:
     """Raise ValueError where a measure needs the log-mel input, and it is not to be heard."""
     lacking = [name for name in measures if MEASURES[name].by_input and not heard]
     if lacking:
-        raise ValueError(f"{lacking[0]} needs the log-mel input among the layers: add --input "
-                         "(input=True)")  # fmt: skip
+        raise ValueError(
+            f"{lacking[0]} needs the log-mel input among the layers, where compare, matrix and "
+            "drift have it with --input (input=True)"
+        )
 
 
 def require_frames(kept: int) -> None:
