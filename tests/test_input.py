@@ -16,7 +16,7 @@ from frames import moments_of, random_orthogonal, related_layers
 from test_cli import run
 from tiny_models import noise
 
-from hf_repsim import Probe, SimilarityResult, compare, load_model, trajectory
+from hf_repsim import Probe, SimilarityResult, compare, load_model
 from hf_repsim.audio import AudioBatch
 from hf_repsim.callback import RepresentationSimilarityCallback
 from hf_repsim.drift_table import by_loudness
@@ -37,6 +37,7 @@ from hf_repsim.scoring import score
 from hf_repsim.several import matrix
 from hf_repsim.states import extract
 from hf_repsim.summary import summarise
+from hf_repsim.trajectory import trajectory
 
 BOTH = ["blocked_cka", "deconfounded_cka"]
 COUNTS = [9, 17, 30, 12, 25, 14, 8, 20]
@@ -160,7 +161,7 @@ def test_a_measure_that_needs_the_input_is_refused_before_anything_is_heard(pair
     with refused():
         compare(*pair, probe=speech, measures=BOTH)
     with refused():
-        trajectory("no run", measures=BOTH)
+        trajectory("no run", probe=speech, measures=BOTH)
     with refused():
         RepresentationSimilarityCallback(probe=speech, measures=BOTH)
 
