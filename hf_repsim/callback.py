@@ -23,7 +23,7 @@ from transformers.trainer_callback import CallbackHandler
 from hf_repsim.as_found import as_found
 from hf_repsim.models.in_hand import model_in_hand, unwrapped
 from hf_repsim.probe import Probe
-from hf_repsim.scoring import choose_measures
+from hf_repsim.scoring import choose_measures, require_input
 from hf_repsim.states import SpeechModel
 from hf_repsim.watching import FEW_UTTERANCES, Asked, Watch
 
@@ -81,7 +81,8 @@ class RepresentationSimilarityCallback(TrainerCallback):
             probe = Probe.parse(probe, max_utterances=FEW_UTTERANCES)
         probe = Probe.embedded(max_utterances=FEW_UTTERANCES) if probe is None else probe
         self.every = every
-        self._asked = Asked(probe, against, choose_measures(measures), layers)
+        self._asked = Asked(probe, against, chosen := choose_measures(measures), layers)
+        require_input(chosen, heard=False)
         self._folder, self._processor = folder, processor
         probe.check()
         self._watch: Watch | None = None

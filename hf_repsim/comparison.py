@@ -12,7 +12,7 @@ from hf_repsim.lineup import Model, pair_of
 from hf_repsim.moments import Moments
 from hf_repsim.probe import Probe
 from hf_repsim.result import SimilarityResult, by_measure
-from hf_repsim.scoring import choose_measures, require_frames, score
+from hf_repsim.scoring import choose_measures, require_frames, require_input, score
 from hf_repsim.session import Session
 from hf_repsim.spectrum import joined_spectra
 from hf_repsim.units import SPEAKER, UTTERANCE, check_unit
@@ -38,7 +38,8 @@ def compare(
     `measures` names entries of `MEASURES` or `GROUPS`, None those marked as default; `intervals`
     and `unit` are as for `score` and the rest as for `accumulate`. With `untrained` the models'
     untrained twins hear the same, and their values stand in a column of that name
-    (`hf_repsim.floor`). Returns a row per measure and layer pair, with provenance and the sums
+    (`hf_repsim.floor`). With `input` the log-mel input is heard beside the models, for what is left
+    of CKA without it. Returns a row per measure and layer pair, with provenance and the sums
     (`.moments`; None where they do not fit in memory and were heard in tiles).
 
     Raises:
@@ -62,6 +63,7 @@ def listen_and_score(
     untrained: bool = False,
 ) -> SimilarityResult:
     """Let a session hear, and score what it heard. Errors as `compare`."""
+    require_input(measures, session.options.input)
     if intervals:
         require_frames(session.options.sample_frames)
     if check_unit(unit, intervals=intervals) == SPEAKER:
@@ -98,7 +100,7 @@ def accumulate(
         probe: what they hear; text is read by `Probe.parse`, None is the package's own speech.
         accelerator: processes and device; None: those that were started.
         options: `pairs`, `layers`, `frames_per_utterance`, `sample_frames`, `precision`,
-            `batch_seconds`, `memory`, `about`, `folder`, `resume`, `progress`, ...: see
+            `batch_seconds`, `memory`, `about`, `folder`, `resume`, `progress`, `input`, ...: see
             `hf_repsim.session.Options`.
 
     Raises as `compare`, and ValueError where the sums do not fit in memory. Returns the sums over

@@ -124,6 +124,15 @@ def most_changed(result: SimilarityResult, kind: str) -> list[tuple[str, float]]
     ]
 
 
+def by_loudness(result: SimilarityResult) -> tuple[float, float, float, float] | None:
+    """How far quiet frames went, loud ones, and the interval of the ratio; None if not known."""
+    told = record(result).get("loudness")
+    told = told if isinstance(told, Mapping) else {}
+    quiet, loud, low, high = (_real(told.get(name)) for name in ("quiet", "loud", "low", "high"))
+    is_known = math.isfinite(quiet + low + high) and 0 < loud < math.inf
+    return (quiet, loud, low, high) if is_known else None
+
+
 def drift_text(result: SimilarityResult) -> str:
     """For a terminal: a row per layer, by each measure, and notes."""
     tables = [DriftTable.of(result, measure) for measure in result.measures]

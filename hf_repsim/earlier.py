@@ -21,6 +21,7 @@ from hf_repsim.models.files import ModelFiles, public_name
 from hf_repsim.models.speech_model import SpeechModel
 from hf_repsim.moments import Moments
 from hf_repsim.origin import knows_utterances
+from hf_repsim.pairing import INPUT
 from hf_repsim.plan import Tile
 from hf_repsim.result import SimilarityResult
 from hf_repsim.table import printable, shortened
@@ -88,8 +89,8 @@ class Earlier:
         known = {"models": told, "frames_per_utterance": frames_per_utterance}
         self._require_same(self.provenance | known)
 
-    def check_pairs(self, tiles: Sequence[Tile]) -> None:
-        """Refuse other pairs of layers, and tiles.
+    def check_pairs(self, tiles: Sequence[Tile], *, with_input: bool = False) -> None:
+        """Refuse other pairs of layers, tiles, and the input where only one of both heard it.
 
         Raises:
             ValueError: as it says.
@@ -98,6 +99,12 @@ class Earlier:
             raise ValueError(
                 f"the sums would be made in {len(tiles)} parts, and only those in one file can be "
                 "merged, about whatever origin: choose fewer layers or pairs, or more memory"
+            )
+        if (INPUT in dict(self.layout[1])) != with_input:
+            has, do = ("lack", "leave out") if with_input else ("have", "add")
+            raise ValueError(
+                f"the earlier sums {has} the log-mel input among their layers: {do} --input "
+                "(input=True), or they could not be merged with these"
             )
         theirs, ours = self.layout[-1], tuple(tiles[0])
         if theirs != ours:

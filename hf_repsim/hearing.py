@@ -18,7 +18,7 @@ from hf_repsim.models.forcing import settle
 from hf_repsim.models.layers import Layer
 from hf_repsim.models.place import Place
 from hf_repsim.moments import Moments
-from hf_repsim.pairing import Pairs, resolve_pairs
+from hf_repsim.pairing import INPUT, Pairs, resolve_pairs
 from hf_repsim.probe import AudioBatch, Heard
 from hf_repsim.products import ROW_BYTES
 from hf_repsim.sample import FrameSample, by_side, evenly_spaced
@@ -68,7 +68,7 @@ class Hearing:
     layers: list[list[str]]  # of each model
     pairs: Pairs
     device: torch.device  # where frames are summed
-    labels: Sequence[str] | None = None  # see `sides`
+    labels: Sequence[str] | None = None  # see `sides`; the input has none
     frames_per_utterance: int | None = None  # None: all of them, else so many, evenly spaced
     sample_frames: int = 0  # of each utterance, that are kept beside the sums
     sampled: frozenset[str] = frozenset()  # layers of which they are kept already
@@ -88,7 +88,7 @@ class Hearing:
 
     @cached_property
     def _summed(self) -> list[dict[str, tuple[int, str]]]:
-        """Of each side, the layers in a pair: name in the sums -> model, and its layer.
+        """Of each side, the layers in a pair and the input: name in the sums -> model, its layer.
 
         The others are heard as well: all tiles of a comparison meet on one clock.
         """
@@ -99,7 +99,7 @@ class Hearing:
         if len(named) == 1:
             in_pairs = [in_pairs[0] | in_pairs[1]]
         return [
-            {name: layer for name, layer in side.items() if name in chosen}
+            {name: layer for name, layer in side.items() if name in chosen or name == INPUT}
             for side, chosen in zip(named, in_pairs, strict=True)
         ]
 
@@ -125,7 +125,7 @@ class Hearing:
     def about(self, mean: Tensor) -> Moments:
         """Empty moments about an origin, (features of summed layers, x then y,) of any dtype."""
         x, *y = self.widths
-        weights = [next(model.module.parameters()).dtype for model in self.models]
+        weights = [model.like.dtype for model in self.models]
         frames = torch.float64 if torch.float64 in weights else torch.float32
         moments = Moments(x, y[0] if y else None, origin=mean.to(frames), pairs=self.pairs)
         widths = by_side(x, y[0] if y else None)

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from hf_repsim.models.files import UNTRAINED
 from hf_repsim.models.layers import Layer, select_layers
 from hf_repsim.models.speech_model import SpeechModel, check_model
-from hf_repsim.pairing import Pairs, resolve_pairs
+from hf_repsim.pairing import INPUT, Pairs, resolve_pairs
 from hf_repsim.table import printable
-from hf_repsim.text_clock import common_clock
+from hf_repsim.text_clock import TextClock, common_clock
 
 Model = str | Path | SpeechModel
 FEW_LAYERS = 5  # of each labelled model, unless others are asked for
@@ -86,12 +86,16 @@ def sides(of_models: Sequence[Mapping[str, T]], labels: Sequence[str] | None) ->
     """What the layers of models have, by the names of these in the sums.
 
     Without labels the models are two sides, x and y, or one; with a label each, their layers are
-    one side together, LABEL/LAYER.
+    one side together, LABEL/LAYER. The input is the last layer of the first side.
     """
-    if labels is None:
-        return [dict(of_model) for of_model in of_models]
-    named = zip(labels, of_models, strict=True)
-    return [{f"{label}/{name}": it for label, own in named for name, it in own.items()}]
+    found = [dict(of_model) for of_model in of_models if INPUT not in of_model]
+    given = [of_model for of_model in of_models if INPUT in of_model]
+    if labels is not None:
+        named = zip(labels, found, strict=True)
+        found = [{f"{label}/{name}": it for label, own in named for name, it in own.items()}]
+    for of_model in given:
+        found[0] |= of_model
+    return found
 
 
 def check_models(
@@ -104,21 +108,31 @@ def check_models(
 ) -> list[list[str]]:
     """Layers of each model that take part, having checked all that needs no weights.
 
-    Of labelled models globs match LAYER or LABEL/LAYER, and by default a few layers are taken.
+    Of labelled models globs match LAYER or LABEL/LAYER, and by default a few layers are taken. The
+    input, if it is heard, is the last model, and takes part whatever the globs are.
 
     Raises:
-        ValueError: a model is not there or not speech; time would meet text; a glob or a pair
-            matches nothing.
+        ValueError: a model is not there or not speech; time would meet text, as the input would
+            a decoder; a glob or a pair matches nothing.
     """
     tables = [_layers(model, loading) for model in models]
     names = [str(name_of(model)) for model in models]
+    own = [table for table in tables if INPUT not in table]
     for glob in layers or ():
-        if not any(_matching(table, glob, labels and labels[i]) for i, table in enumerate(tables)):
-            select_layers(tables[0], [glob], name=names[0])  # says which there are
+        if not any(_matching(table, glob, labels and labels[i]) for i, table in enumerate(own)):
+            select_layers(own[0], [glob], name=names[0])  # says which there are
     chosen = [
         _select(table, layers, label=labels and labels[i], name=names[i])
-        for i, table in enumerate(tables)
+        for i, table in enumerate(own)
     ]
+    chosen += [[INPUT]] * (len(tables) - len(own))
+    if len(own) < len(tables) and any(
+        isinstance(layer.clock, TextClock) for table in own for layer in table.values()
+    ):
+        raise ValueError(
+            "the log-mel input has frames, and rows of a decoder are tokens, of which nobody has "
+            "said what frames they are about: leave it out (--input, input=True), or hear encoders"
+        )
     pairs_of = zip(tables, chosen, strict=True)
     common_clock(table[name].clock for table, own in pairs_of for name in own)
     named = sides([dict.fromkeys(own) for own in chosen], labels)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from hf_repsim.lags import pairs_by_lag
-from hf_repsim.pairing import Pairs, resolve_pairs
+from hf_repsim.pairing import INPUT, Pairs, resolve_pairs
 from hf_repsim.products import CrossProducts, within_utterances
 from hf_repsim.sample import MOST_UTTERANCES, FrameSample, by_side
 from hf_repsim.totals import Totals
@@ -34,6 +34,9 @@ class Moments:
             of the products (sums are float64 throughout).
         pairs: "all", "same_depth" (layers of one name), "adjacent" (each layer of x with the next
             of y), "between_models" or (x layer, y layer) pairs.
+
+    A layer of x called "input" is the log-mel input: its products with all layers are kept,
+    whether it is in a pair or not.
 
     Attributes:
         pairs: (x layer, y layer), in the order of the result table.
@@ -64,6 +67,8 @@ class Moments:
             raise ValueError(f"the origin has {origin.numel()} features, layers {sum(widths)}")
         self.widths = tuple(widths)
         cross = {tuple(sorted((self.index_x(a), self.index_y(b)))) for a, b in self.pairs}
+        if (given := self.input) is not None:
+            cross |= {tuple(sorted((layer, given))) for layer in range(len(widths))}
         kept = cross | {(layer, layer) for pair in cross for layer in pair}
         self.frames = CrossProducts(widths, kept, like=origin)
         self.sums = CrossProducts(widths, kept, like=origin)
@@ -85,6 +90,11 @@ class Moments:
     def n_utterances(self) -> int:
         """Utterances summed."""
         return int(self.totals.powers[0])
+
+    @property
+    def input(self) -> int | None:
+        """Position of the input among all layers; None where it was not heard."""
+        return self.index_x(INPUT) if INPUT in self.layers_x else None
 
     def index_x(self, layer: str) -> int:
         """Position of a layer of x among all layers."""

@@ -210,17 +210,17 @@ class PairMoments:
     """One pair of layers, as a measure sees it.
 
     Attributes:
-        x: the layer of the first model.
-        y: the layer of the second.
+        x, y: the layers of both models.
         n_frames: frames that both were seen on.
         n_utterances: utterances these come from.
         equal_lengths: whether all of these have one number of frames.
         places: positions of x and y among all layers of the sums.
+        scoring: what all pairs of these sums share.
     """
 
     def __init__(self, scoring: Scoring, a: int, b: int) -> None:
         self.lock = RLock()
-        self._scoring, self.places = scoring, (a, b)
+        self.scoring, self.places = scoring, (a, b)
         self.x, self.y = scoring.layer(a), scoring.layer(b)
         self.n_frames, self.n_utterances = scoring.moments.n_frames, scoring.moments.n_utterances
         self.powers = p = scoring.moments.totals.powers
@@ -228,17 +228,17 @@ class PairMoments:
 
     def hsic(self, estimator: Callable[[Terms], Tensor]) -> tuple[float, float, float]:
         """HSIC by an estimator: of x with y, of x with itself, of y with itself."""
-        table, (a, b) = self._scoring.hsic(estimator), self.places
+        table, (a, b) = self.scoring.hsic(estimator), self.places
         return float(table[a, b]), float(table[a, a]), float(table[b, b])
 
     def of_all(self, make: Callable[[Moments], T]) -> T:
         """What is made of all layers at once, and once, to be read at `places`."""
-        return self._scoring.of_all(make)
+        return self.scoring.of_all(make)
 
     @once
     def xy(self) -> Tensor:
         """Sum of (x - mean)(y - mean)', (x features, y features) float64."""
-        return self._scoring.cross(*self.places)
+        return self.scoring.cross(*self.places)
 
     @once
     def canonical(self) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+INPUT = "input"  # what a result calls the log-mel input, as if it were a layer
 Pairs = str | Sequence[tuple[str, str]]  # a rule of PAIR_RULES, or (x layer, y layer) pairs
 
 
@@ -13,7 +14,7 @@ def label_of(layer: str) -> str:
 
 
 def resolve_pairs(pairs: Pairs, layers_x: list[str], layers_y: list[str]) -> list[tuple[str, str]]:
-    """Pairs of layer names in table order.
+    """Pairs of layer names in table order; no rule takes the input, which is no layer of a model.
 
     Raises:
         ValueError: an unknown rule or layer, or no pair at all.
@@ -24,7 +25,8 @@ def resolve_pairs(pairs: Pairs, layers_x: list[str], layers_y: list[str]) -> lis
         if unknown:
             raise ValueError(f"no such pair {unknown[0]}; layers: {layers_x} and {layers_y}")
     elif pairs in PAIR_RULES:
-        chosen = PAIR_RULES[pairs](layers_x, layers_y)
+        sides = ([name for name in side if name != INPUT] for side in (layers_x, layers_y))
+        chosen = PAIR_RULES[pairs](*sides)
     else:
         raise ValueError(f"unknown pairs {pairs!r}; known: {', '.join(PAIR_RULES)}, or a list")
     if not chosen:

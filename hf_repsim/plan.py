@@ -20,7 +20,7 @@ from hf_repsim.lineup import Model, check_models, sides
 from hf_repsim.memory import Footprint, activation_bytes, footprint, free_memory
 from hf_repsim.models.place import Place
 from hf_repsim.moments import Moments
-from hf_repsim.pairing import Pairs, in_tiles, resolve_pairs
+from hf_repsim.pairing import INPUT, Pairs, in_tiles, resolve_pairs
 from hf_repsim.sample import MOST_UTTERANCES
 from hf_repsim.spreading import all_there, reading, spread, told
 from hf_repsim.table import aligned
@@ -66,7 +66,7 @@ class Plan:
     @property
     def fewer(self) -> str:
         """What would need less memory."""
-        less = "fewer models" if len(self.places) > 2 else "--pairs same_depth"
+        less = "fewer models" if len({*self.places} - {INPUT}) > 2 else "--pairs same_depth"
         kept = ", fewer frames kept (--sample-frames 0: none)" if self.sample else ""
         return f"{less}, fewer layers (--layer){kept}"
 
@@ -94,14 +94,11 @@ class Plan:
     def table(self) -> str:
         """What takes the memory, in aligned lines."""
         needs, n_pairs = self.needs, max(map(len, self.tiles))
+        most = f"at most, of {_gb(self.free)} on {self.device}"
         sample = ("  sample", _gb(self.sample), f"of {MOST_UTTERANCES} utterances at most")
         return aligned(
             [
-                (
-                    "memory",
-                    f"{_gb(self.peak)} GB",
-                    f"at most, of {_gb(self.free)} on {self.device}",
-                ),
+                ("memory", f"{_gb(self.peak)} GB", most),
                 ("  models", _gb(self.models), f"{_gb(self.reading)} while they are read"),
                 ("  sums", _gb(needs.sums), f"of {n_pairs} pairs of layers"),
                 ("  rows", _gb(needs.rows), f"up to {needs.gram_frames} frames by Gram matrices"),
@@ -198,7 +195,7 @@ class _Run:
                         all_sums=all_sums,
                         batch_seconds=seconds,
                         tiles=tiles,
-                        places=dict(zip(self.labels or "xy", places, strict=False)),
+                        places=dict(zip(self._names, places, strict=True)),
                         sample=self._sample,
                     )
                     if self._fits(plan):
@@ -217,6 +214,12 @@ class _Run:
             if len(tiles) < n and n < most:
                 continue  # no other cut than that into fewer
             yield tiles, max(map(self._needs, tiles), key=lambda needs: needs.sums)
+
+    @property
+    def _names(self) -> list[str]:
+        """Of the models: labels, or x and y; the input is called what it is."""
+        of_models = sum(names != [INPUT] for names in self.layers)
+        return [*(self.labels or "xy"[:of_models]), INPUT][: len(self.layers)]
 
     @property
     def _is_shared(self) -> bool:
@@ -284,7 +287,7 @@ class _Run:
         left, right = {a for a, _ in tile}, {b for _, b in tile}
         taking_part = [left | right] if len(self.widths) == 1 else [left, right]
         x, *y = [
-            {name: width for name, width in side.items() if name in part}
+            {name: width for name, width in side.items() if name in part or name == INPUT}
             for side, part in zip(self.widths, taking_part, strict=True)
         ]
         origin = torch.empty(sum(sum(side.values()) for side in (x, *y)), device="meta")

@@ -113,7 +113,8 @@ def _hearing(told: Mapping[str, Any], model: Mapping) -> list[str]:
         columns = _mapping(_mapping(told.get("probe")).get("columns"))
         words += _one("speaker-column", columns.get("speaker"))
         words += _one("unit", SPEAKER if "drift" in told else None)
-    return words + (["--untrained"] if "untrained" in told else [])
+    flags = ("input", "untrained")
+    return words + [f"--{name}" for name in flags if name in told]
 
 
 def _at(name: object, revision: object) -> str:

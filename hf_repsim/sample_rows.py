@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import RLock
 
@@ -204,6 +205,14 @@ class PairRows:
         self.lock = RLock()
         self._sampled = sampled
         self.pair, self.x, self.y = pair, x, y
+
+    def beside(self, pairs: Sequence[PairMoments]) -> list[PairRows]:
+        """Rows of other pairs of the same sums."""
+        layers = ([self._sampled.layer(place) for place in pair.places] for pair in pairs)
+        return [
+            PairRows(self._sampled, pair, x=x, y=y)
+            for pair, (x, y) in zip(pairs, layers, strict=True)
+        ]
 
     @once
     def across(self) -> Tensor:

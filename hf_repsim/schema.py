@@ -46,6 +46,8 @@ COLUMN_MEANINGS: dict[str, str] = {
     "among_best": "whether layer_y is the best match of layer_x (in one of several models), or no "
     "worse by a 95 % interval of their difference; empty where that is not known",
     "untrained": "the value for the same layers of the same models with random weights",
+    "input_x": "the value of layer_x with the log-mel input of the models, by the same measure",
+    "input_y": "the same of layer_y",
     "p": "how often, where utterances of layer_y are exchanged, some pair of layers is as extreme "
     "as this one; of blocked_cka on frames that were kept, else NaN",
     "behind": "how far the value is below that of the best layer for this target, on average over "

@@ -17,7 +17,7 @@ from hf_repsim.measures import GROUPS, MEASURES, ROBUST, Measure
 from hf_repsim.measures.robust import likeness
 from hf_repsim.moments import Moments
 from hf_repsim.pair import PairMoments, Scoring, Undefined
-from hf_repsim.pairing import label_of
+from hf_repsim.pairing import INPUT, label_of
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sample_rows import Sampled, names_of
 from hf_repsim.spectrum import SPECTRA, named_spectra, spectrum_of, with_likeness
@@ -43,9 +43,10 @@ def score(
     A value that would mean nothing (too few frames, a constant layer, an origin far from the mean)
     is nan, with a note that says why; one that is mostly chance has a note too. With `intervals`
     each value has its 95 % interval over utterances, or speakers as `unit`: `low` to `high`, nan
-    with a note where there is none, and `among_best` (`hf_repsim.interval_columns`). With `spectra`
-    the provenance tells how many directions each layer uses (`hf_repsim.spectrum`); with `chance`,
-    what is beyond it (`hf_repsim.chance_record`).
+    with a note where there is none, and `among_best` (`hf_repsim.interval_columns`). Of sums with
+    the log-mel input each value has those of its two layers with the input beside it, `input_x` and
+    `input_y`. With `spectra` the provenance tells how many directions each layer uses
+    (`hf_repsim.spectrum`); with `chance`, what is beyond it (`hf_repsim.chance_record`).
 
     Raises:
         ValueError: an unknown measure or unit, a unit without intervals, or these without frames.
@@ -83,6 +84,16 @@ def choose_measures(names: Sequence[str] | None) -> list[str]:
         what = f"unknown measure {unknown[0]!r}" if unknown else "no measure is named"
         raise ValueError(f"{what}; known: {', '.join((*MEASURES, *GROUPS))}")
     return list(dict.fromkeys(one for name in named for one in GROUPS.get(name, (name,))))
+
+
+def require_input(measures: Sequence[str], heard: bool) -> None:
+    """Raise ValueError where a measure needs the log-mel input, and it is not to be heard."""
+    lacking = [name for name in measures if MEASURES[name].by_input and not heard]
+    if lacking:
+        raise ValueError(
+            f"{lacking[0]} needs the log-mel input among the layers, where compare, matrix and "
+            "drift have it with --input (input=True)"
+        )
 
 
 def require_frames(kept: int) -> None:
@@ -130,6 +141,7 @@ def _rows_of(
     chosen: Sequence[Measure], scoring: Scoring, sampled: Sampled | str | None
 ) -> Callable[[tuple[str, str]], list[dict[str, Any]]]:
     """What makes the rows of a pair of layers; for intervals, unless None, each has `PARTS`."""
+    with_input = _with_input(chosen, scoring)
 
     def rows_of(names: tuple[str, str]) -> list[dict[str, Any]]:
         kept = sampled.pair(*names) if isinstance(sampled, Sampled) else None
@@ -138,11 +150,31 @@ def _rows_of(
             {"measure": measure.name, **pair_columns(names), **_row(measure, pair)}
             for measure in chosen
         ]
+        for row in rows if with_input else ():
+            of = (with_input[row["measure"], place] for place in pair.places)
+            row |= dict(zip(("input_x", "input_y"), of, strict=True))
         for row in () if sampled is None else rows:
             row[PARTS] = parts_of(sampled, kept, row["measure"], value=row["value"])
         return rows
 
     return rows_of
+
+
+def _with_input(chosen: Sequence[Measure], scoring: Scoring) -> dict[tuple[str, int], float]:
+    """Measure and place of a layer -> its value with the input, where that was heard beside."""
+    moments, found = scoring.moments, {}
+    if moments.input is None or any(INPUT in pair for pair in moments.pairs):
+        return found
+    places = {moments.index_x(x) for x, _ in moments.pairs}
+    places |= {moments.index_y(y) for _, y in moments.pairs}
+
+    def values_of(place: int) -> dict[tuple[str, int], float]:
+        pair = PairMoments(scoring, place, moments.input)
+        return {(measure.name, place): _row(measure, pair)["value"] for measure in chosen}
+
+    for values in side_by_side(values_of, sorted(places), moments.origin.device):
+        found |= values
+    return found
 
 
 def _sampled(scoring: Scoring, unit: str) -> Sampled | str:
@@ -188,7 +220,10 @@ def _row(measure: Measure, pair: PairMoments) -> dict[str, Any]:
 def _spectra(scoring: Scoring, chosen: Sequence[Measure]) -> dict[str, dict[str, Any]]:
     """How many directions layers use, and where it is asked for, what rules them."""
     moments = scoring.moments
-    met = sorted({layer for pair in moments.frames.pairs for layer in pair})
+    met = {layer for pair in moments.frames.pairs for layer in pair}
+    if not any(INPUT in pair for pair in moments.pairs):
+        met -= {moments.input}  # no layer of a model
+    met = sorted(met)
     layers = [scoring.layer(i) for i in met]
     found = dict(zip(met, side_by_side(spectrum_of, layers, moments.origin.device), strict=True))
     is_asked = any(measure.name in ROBUST for measure in chosen)

@@ -18,6 +18,7 @@ from hf_repsim.alarm import Alarm, together
 from hf_repsim.circumstances import now, versions
 from hf_repsim.earlier import Earlier
 from hf_repsim.hearing import Hearing, load_models
+from hf_repsim.input_frames import input_model
 from hf_repsim.lineup import Model, by_side, check_models
 from hf_repsim.listening import (
     Interrupted,
@@ -63,9 +64,7 @@ class Options:
     pairs: Pairs = "all"  # or "same_depth", "adjacent", (x layer, y layer) pairs
     layers: Sequence[str] | None = None  # globs, for both models; None: hidden states, no `conv.*`
     frames_per_utterance: int | None = None  # so many, evenly spaced; None: all
-    sample_frames: int = (
-        SAMPLE_FRAMES  # so many of each utterance are kept beside the sums; 0: none
-    )
+    sample_frames: int = SAMPLE_FRAMES  # of each utterance, kept beside the sums; 0: none
     precision: str | None = None  # of the forward pass, as `load_model`; None: as Accelerate's
     batch_seconds: float | None = None  # of audio heard together; None: planned
     memory: float | None = None  # GB that may be used; None: what is free
@@ -77,6 +76,7 @@ class Options:
     allow_pickle: bool = False
     part: str = "encoder"  # or "decoder": what its layers say while it is made to say transcripts
     language: str | None = None  # of the transcripts, where a decoder knows several
+    input: bool = False  # hear the log-mel input, too, for what is left of values without it
 
     def __post_init__(self) -> None:
         for name in ("frames_per_utterance", "batch_seconds", "memory"):
@@ -134,9 +134,10 @@ class Session:
         refuse_lone_processes(self.accelerator.num_processes)
         self.precision = precision_of(self.accelerator, self.options.precision)
         self._parts = self.options.folder and Path(self.options.folder).expanduser() / PARTS
+        self._all = self.models + [input_model(self.accelerator.device)] * self.options.input
         with together(self.accelerator) as alarm:
             self.layers = check_models(
-                self.models, layers=self.options.layers, **self._lineup, **self.options.loading
+                self._all, layers=self.options.layers, **self._lineup, **self.options.loading
             )
             self.probe.check()
             self.plan, self._earlier = self._planned(alarm)
@@ -178,7 +179,7 @@ class Session:
 
     def _hear(self, tile: int, alarm: Alarm) -> tuple[Moments, bool]:
         hearing = load_models(
-            self.models, layers=self.layers, **self._lineup | {"pairs": self.plan.tiles[tile]},
+            self._all, layers=self.layers, **self._lineup | {"pairs": self.plan.tiles[tile]},
             device=self.accelerator.device, precision=self.precision,
             places=list(self.plan.places.values()), **self.options.loading,
             **{name: getattr(self.options, name) for name in _FRAMES},
@@ -205,13 +206,13 @@ class Session:
             earlier = self._checked_earlier()
             begun = self._begun(earlier) or {"batch_seconds": o.batch_seconds}
             plan = make_plan(
-                self.models, **self._lineup, layers=o.layers, memory=o.memory,
+                self._all, **self._lineup, layers=o.layers, memory=o.memory,
                 device=self.accelerator.device, precision=self.precision,
                 utterances=self.probe.at_most, **begun, **o.loading,
                 sample_frames=min(o.sample_frames, o.frames_per_utterance or o.sample_frames),
             )  # fmt: skip
             if earlier is not None:
-                earlier.check_pairs(plan.tiles)
+                earlier.check_pairs(plan.tiles, with_input=o.input)
         alarm.meet()  # else the others would wait for a plan that failed
         plan, earlier = broadcast_object_list([plan, earlier])
         return plan, earlier
@@ -280,11 +281,12 @@ class Session:
 
     def _provenance(self, hearing: Hearing) -> dict[str, Any]:
         grid = hearing.grid
-        models = by_side(hearing.models, self.labels)
+        models = by_side(hearing.models[: len(self.models)], self.labels)
         options = ("pairs", "layers", *_FRAMES)
         return {
             "models": {side: model.provenance() for side, model in models.items()},
             "asked": {side: model.asked for side, model in models.items() if model.asked},
+            **({"input": hearing.models[-1].provenance()} if self.options.input else {}),
             "probe": self.probe.provenance() | hearing.heard.summary(),
             "too_short": dict(sorted(hearing.too_short.items())),
             "clock": grid.provenance(),

@@ -17,6 +17,7 @@ _NULL = "expected were layers unrelated"
 # what marks them is a 95 % interval of the difference, over utterances
 AMONG_BEST = "best match of its row, or no worse beyond chance (95 % interval of the difference)"
 FLOOR = "with random weights"
+GIVEN = "with the log-mel input"
 
 _MAX_NOTES = 5
 _MAX_NAME = 24
@@ -103,6 +104,14 @@ def null_span(result: SimilarityResult, measure: str, column: str = "null") -> s
     return low if low == high else f"{low} to {high}"
 
 
+def input_spans(result: SimilarityResult, measure: str) -> str:
+    """How like the input layers are, in words: those of x and those of y; "" where not known."""
+    spans = [null_span(result, measure, f"input_{side}") for side in "xy"]
+    if spans[0] == spans[1]:
+        return spans[0]
+    return f"x {spans[0] or _ABSENT}, y {spans[1] or _ABSENT}"
+
+
 def text_table(result: SimilarityResult, measure: str, width: int) -> str:
     """One measure as text: a title, the matrix, the null, and the notes."""
     x, y = (shortened(result.model_name(side), width // 3) for side in "xy")
@@ -121,6 +130,8 @@ def text_table(result: SimilarityResult, measure: str, width: int) -> str:
     lines += [f"{null_meaning(result)}: {span}{told}"] if span else []
     floor = null_span(result, measure, "untrained")
     lines += [f"{FLOOR}: {floor}"] if floor else []
+    given = input_spans(result, measure)
+    lines += [f"{GIVEN}: {given}"] if given else []
     n_pairs = result.columns["measure"].count(measure)
     notes = result.notes(measure)
     for note, count in list(notes.items())[:_MAX_NOTES]:

@@ -29,16 +29,16 @@ from hf_repsim.course import (
     plan_course,
 )
 from hf_repsim.frames import Audio, FrameStore, InputChunk, hear, log_mel_chunks
-from hf_repsim.input_frames import INPUT
 from hf_repsim.listening import processes, refuse_lone_processes
 from hf_repsim.measures import MEASURES
 from hf_repsim.memory import sums_device
 from hf_repsim.moments import Moments
+from hf_repsim.pairing import INPUT
 from hf_repsim.probe import Probe
 from hf_repsim.result import COLUMNS, SimilarityResult
 from hf_repsim.run import Run, RunCheckpoint
 from hf_repsim.sample import SAMPLE_FRAMES, FrameSample, by_side
-from hf_repsim.scoring import choose_measures, score
+from hf_repsim.scoring import choose_measures, require_input, score
 from hf_repsim.states import load_model
 from hf_repsim.trajectory_runs import RUN_COLUMNS
 
@@ -78,6 +78,7 @@ def trajectory(
     names, and for NaN or Inf in what a checkpoint says.
     """
     against, measures = choose_references(against), choose_measures(measures)
+    require_input(measures, against == ["self"])  # where the input is one of the layers
     course = plan_course(run if isinstance(run, Run) else Run.open(run), **choice)
     refuse_lone_processes((accelerator := accelerator or processes()).num_processes)
     probe = Probe.parse(probe) if isinstance(probe, str) else probe

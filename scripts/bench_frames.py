@@ -77,7 +77,7 @@ def accumulation(setting: Setting) -> dict:
 
 # ---- scoring
 
-OF_SUMS = [name for name, measure in MEASURES.items() if not measure.by_sample]
+OF_SUMS = [name for name, m in MEASURES.items() if not (m.by_sample or m.by_input)]
 CCA = tuple(name for name in MEASURES if name.endswith("cca"))
 BASELINE, AN_HOUR = "whiten once, svdvals per pair", "two forward passes over an hour"
 GROUPS = {  # rows over the forward passes of an hour: measures, and the share aimed at

@@ -94,7 +94,9 @@ def main() -> None:
     parser.add_argument("--measure", action="append", help="may be repeated; all that have any")
     parser.add_argument("--setting", action="append", choices=SETTINGS, help="may be repeated")
     given = parser.parse_args()
-    measures = given.measure or [n for n, m in MEASURES.items() if m.influence or m.owed]
+    measures = given.measure or [
+        name for name, m in MEASURES.items() if (m.influence or m.owed) and not m.by_input
+    ]
     settings = {name: SETTINGS[name] for name in given.setting or SETTINGS}
     told = {"repeats": given.repeats, "machine": machine(torch.device("cpu"))}
     told |= {"versions": versions(["torch", "numpy"]), "settings": []}

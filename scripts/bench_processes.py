@@ -25,7 +25,7 @@ from hf_repsim.measures import MEASURES
 from hf_repsim.scoring import score
 
 _SENT = ("all_reduce", "all_gather", "all_gather_into_tensor", "broadcast", "reduce")
-OF_SUMS = [name for name, measure in MEASURES.items() if not measure.by_sample]
+OF_SUMS = [name for name, m in MEASURES.items() if not (m.by_sample or m.by_input)]
 _TELLS = "measured.json", "values.npz"
 
 

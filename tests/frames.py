@@ -20,6 +20,16 @@ def related_layers(p, q, *, seed=0, spread=0.5, counts=(9, 17, 30, 12, 25, 14, 8
     return x, y, counts
 
 
+def layers_for(name, p, q, **options):
+    """Related layers: of one width, in float32 or of many utterances for measures that need it."""
+    if name == "heldout_cca" and options.get("counts", [15] * 8) == [15] * 8:
+        options["counts"] = [6] * 24
+    x, y, counts = related_layers(p, p if MEASURES[name].equal_widths else q, **options)
+    if MEASURES[name].by_sample:
+        x, y = (side.astype(np.float32).astype(np.float64) for side in (x, y))
+    return x, y, counts
+
+
 def random_orthogonal(width, rng):
     return np.linalg.qr(rng.standard_normal((width, width)))[0]
 
@@ -37,24 +47,34 @@ def independent_speech(n_utterances, *, seed, phi=0.95, width=32, counts=None):
     return *sides, counts
 
 
-def moments_of(x, y, counts, *, batches=1, spreads=0.0):
+def moments_of(x, y, counts, *, batches=1, spreads=0.0, given=None):
     """Moments of one layer a side, updated in some batches; their origin: so far from the mean.
 
-    All frames are kept beside them.
+    All frames are kept beside them. `given`: those of the input, as a third layer.
     """
     x, y = torch.from_numpy(x), torch.from_numpy(y)
+    beside = {} if given is None else {"input": torch.from_numpy(given)}
     origin = x.mean(0)
     origin[0] += spreads * (x - x.mean(0)).norm() / len(x) ** 0.5
-    moments = Moments.about({"x": origin}, {"y": y.mean(0)})
+    origins = {"x": origin} | {name: part.mean(0) for name, part in beside.items()}
+    moments = Moments.about(origins, {"y": y.mean(0)})
     starts = np.cumsum([0, *counts])
     for part in np.array_split(np.arange(len(counts)), batches):
         rows = slice(starts[part[0]], starts[part[-1] + 1])
-        moments.update({"x": x[rows]}, {"y": y[rows]}, [counts[u] for u in part])
-    moments.sample = FrameSample({"x/x": x.shape[1], "y/y": y.shape[1]})
-    moments.sample.add({"x/x": x, "y/y": y}, [str(u) for u in range(len(counts))], counts)
+        frames_x = {name: part[rows] for name, part in ({"x": x} | beside).items()}
+        moments.update(frames_x, {"y": y[rows]}, [counts[u] for u in part])
+    kept = {"x/x": x, "y/y": y} | {f"x/{name}": part for name, part in beside.items()}
+    moments.sample = FrameSample({name: part.shape[1] for name, part in kept.items()})
+    moments.sample.add(kept, [str(u) for u in range(len(counts))], counts)
     return moments
 
 
 def value(name, x, y, counts):
-    """A measure of two layers in hand."""
-    return MEASURES[name].compute(Scoring(moments_of(x, y, counts)).pair("x", "y"))
+    """A measure of two layers in hand, and of an input that they share something with."""
+    given = input_of(counts) if MEASURES[name].by_input else None
+    return MEASURES[name].compute(Scoring(moments_of(x, y, counts, given=given)).pair("x", "y"))
+
+
+def input_of(counts):
+    """The input of `related_layers` of seed 0: (n, 3), some of what both of them say."""
+    return related_layers(3, 3, seed=0, counts=counts)[0]

@@ -60,6 +60,15 @@ def blocked_cka(x, y, utterances):
     return xy / np.sqrt(xx * yy)
 
 
+def deconfounded_cka(x, y, utterances, z):
+    """Of Gram matrices out of which that of z is regressed, each about the mean."""
+    k, el, m = (centred(part) @ centred(part).T for part in (x, y, z))
+    own = blocked_hsic(m, m, utterances)
+    k, el = (gram - blocked_hsic(gram, m, utterances) / own * m for gram in (k, el))
+    xy, xx, yy = (blocked_hsic(a, b, utterances) for a, b in ((k, el), (k, k), (el, el)))
+    return xy / np.sqrt(xx * yy)
+
+
 def distances(x):
     return np.linalg.norm(x[:, None] - x[None], axis=2)
 

@@ -19,7 +19,8 @@ from hf_repsim.result import SimilarityResult
 from hf_repsim.sample import FrameSample
 from hf_repsim.scoring import choose_measures
 
-OF_FEW = [name for name in MEASURES if name != "heldout_cca"]  # that needs 20 utterances
+OTHERS = ("heldout_cca", "deconfounded_cka")  # that need 20 utterances, and the input
+OF_FEW = [name for name in MEASURES if name not in OTHERS]
 SYMMETRIC = [name for name in OF_FEW if MEASURES[name].symmetric]
 
 

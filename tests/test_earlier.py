@@ -26,7 +26,7 @@ from hf_repsim.session import Session
 from hf_repsim.states import load_model
 
 N, FIRST = 14, 6
-HOW = {"precision": "fp64", "layers": ["encoder.[01]"]}
+HOW = {"precision": "fp64", "layers": ["encoder.[01]"], "input": True}
 
 
 @pytest.fixture(scope="module")

@@ -189,7 +189,7 @@ def test_a_measure_that_is_not_there_costs_no_frames():
     ("options", "message"),
     [
         ({"config_name": "cka"}, "unknown measure 'cka'"),
-        ({"config_name": "rsa"}, "rsa rests on frames, and sums are all that is kept here"),
+        ({"config_name": "rsa"}, "rsa rests on frames or on the input, and sums of both layers"),
         ({"config_name": "cca", "measures": ["cca"]}, "or measures, not both"),
         ({"measure": ["cca"]}, "unknown option 'measure'; known: measures, config_name"),
         ({"num_process": 2, "process_id": 1}, "runs in one process: bring the frames of all"),

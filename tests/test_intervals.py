@@ -31,7 +31,9 @@ def frames_of(counts, seed=0):
     mixed = {n: shared @ torch.randn(6, width, generator=random) for n, width in WIDTHS.items()}
     noise = {n: torch.randn(part.shape, generator=random) for n, part in mixed.items()}
     mixed["like b"] = mixed["b"] + 0.5 * mixed["like b"]
-    return {name: (mixed[name] + 0.5 * noise[name] + 2).double() for name in WIDTHS}
+    found = {name: (mixed[name] + 0.5 * noise[name] + 2).double() for name in WIDTHS}
+    given = shared[:, :4] + 0.5 * torch.randn(len(shared), 4, generator=random)
+    return found | {"input": given.double()}
 
 
 @cache

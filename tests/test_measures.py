@@ -4,7 +4,15 @@ import numpy as np
 import oracles
 import pytest
 import torch
-from frames import independent_speech, moments_of, random_orthogonal, related_layers, value
+from frames import (
+    independent_speech,
+    input_of,
+    layers_for,
+    moments_of,
+    random_orthogonal,
+    related_layers,
+    value,
+)
 
 from hf_repsim.measures import INVARIANCES, MEASURES
 from hf_repsim.measures.heldout import RIDGES, n_folds
@@ -24,22 +32,13 @@ CHANGES = {
 }
 
 
-def layers_for(name, p, q, **options):
-    """Related layers: of one width, in float32 or of many utterances for measures that need it."""
-    if name == "heldout_cca" and options.get("counts", [15] * 8) == [15] * 8:
-        options["counts"] = [6] * 24
-    x, y, counts = related_layers(p, p if MEASURES[name].equal_widths else q, **options)
-    if MEASURES[name].by_sample:
-        x, y = (side.astype(np.float32).astype(np.float64) for side in (x, y))
-    return x, y, counts
-
-
 def oracle(name, x, y, counts):
     if name == "heldout_cca":
         folds = moments_of(x, y, counts).sample.groups(n_folds(len(counts))).numpy()
         return np.mean(oracles.heldout_cca(x, y, folds, RIDGES))
-    if name == "blocked_cka" or MEASURES[name].by_sample:
-        return getattr(oracles, name)(x, y, np.repeat(np.arange(len(counts)), counts))
+    given = [input_of(counts)] * MEASURES[name].by_input
+    if MEASURES[name].by_utterance or MEASURES[name].by_sample:
+        return getattr(oracles, name)(x, y, np.repeat(np.arange(len(counts)), counts), *given)
     return getattr(oracles, name)(x, y)
 
 
@@ -101,8 +100,8 @@ def test_the_null_is_what_independent_frames_give(name, p, q, n):
     pairs, q = [], p if MEASURES[name].equal_widths else q
     for seed in range(3 if MEASURES[name].by_sample and n > 1000 else 12):
         rng = np.random.default_rng(seed)
-        x, y = rng.standard_normal((n, p)), rng.standard_normal((n, q))
-        pairs.append(Scoring(moments_of(x, y, [n // 20] * 20)).pair("x", "y"))
+        x, y, z = (rng.standard_normal((n, width)) for width in (p, q, 3))
+        pairs.append(Scoring(moments_of(x, y, [n // 20] * 20, given=z)).pair("x", "y"))
     measured = np.mean([MEASURES[name].compute(pair) for pair in pairs])
     expected = np.mean([MEASURES[name].null(pair) for pair in pairs])
     assert measured == pytest.approx(expected, rel=0.06, abs=0.02)

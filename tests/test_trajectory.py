@@ -19,7 +19,8 @@ from hf_repsim.measures import MEASURES
 from hf_repsim.result import SimilarityResult
 from hf_repsim.trajectory import RUN_COLUMNS, together, trajectory
 
-OF_FEW = [name for name in MEASURES if name != "heldout_cca"]  # that needs 20 utterances
+OTHERS = ("heldout_cca", "deconfounded_cka")  # that need 20 utterances, and the input
+OF_FEW = [name for name in MEASURES if name not in OTHERS]
 
 RECORD = {"label": "tiny", "encoder": "wav2vec2", "variant": "width x0.5", "seed": 3}
 

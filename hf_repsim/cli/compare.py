@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _SHOWN_SKIPS = 5
 _PASSED = ("frames_per_utterance", "sample_frames", "precision", "batch_seconds", "memory",
-           "resume", "trust_remote_code", "allow_pickle")  # fmt: skip
+           "resume", "trust_remote_code", "allow_pickle", "input")  # fmt: skip
 
 running = together(
     option("--precision", type=click.Choice(["fp32", "bf16", "fp16", "fp64"]),
@@ -57,6 +57,9 @@ hearing = together(
     option("--sample-frames", type=click.IntRange(0), metavar="N", default=16,
              help="Keep N frames of each utterance beside the sums, for measures that need frames; "
              "0: none."),
+    option("--input", is_flag=True,
+             help="Hear the log-mel input, too: how like it each layer is and, by deconfounded_cka,"
+             " how alike layers are without what they owe to it."),
     option("--about", metavar="WHERE",
              help="Take the sums about the origin of this result of the same models and layers, so "
              "that `hf-repsim merge` adds both in every measure."),
@@ -121,9 +124,11 @@ def hear_and_score(
     output = options["output"]
     with errors():
         require_intervals(options)
-        if options["intervals"]:
-            from hf_repsim.scoring import require_frames
+        from hf_repsim.scoring import require_frames, require_input
 
+
+        require_input(measures, options["input"])
+        if options["intervals"]:
             require_frames(options["sample_frames"])
         if output is not None:
             output = writable(output, overwrite=options["overwrite"] or options["resume"])

@@ -143,7 +143,8 @@ def drifted(result: SimilarityResult, seeds: Mapping[str, SimilarityResult]) -> 
     largest value of `tuned` with other runs; `halves`: how far apart blocked CKA is on two halves
     of the utterances, by the frames that were kept; and of each layer distance, norm, directions,
     anisotropy and dead units, with `flags` (`changes`). In the provenance: which utterances and
-    speakers changed most, and what blocked CKA by chance reaches.
+    speakers changed most, quiet or loud frames where the input was heard, and what blocked CKA by
+    chance reaches.
     """
     layers = list(dict.fromkeys(result.columns["layer_x"]))
     kept = None if result.sample is None else Kept(result.sample)
@@ -233,7 +234,8 @@ def _most_changed(kept: Kept, changes: Mapping[str, Change]) -> dict[str, Any]:
     known = [c.moved for c in changes.values() if not bool(c.moved.isnan().any())]
     if not known:
         return {}
-    squares = torch.stack(known).mean(0)
+    of_rows = torch.stack(known).mean(0)
+    squares = kept.by_utterance(of_rows)
     order = squares.argsort(descending=True, stable=True)[:MOST_TOLD].tolist()
     found: dict[str, Any] = {
         "median_distance": float(squares.median().sqrt()),
@@ -241,6 +243,8 @@ def _most_changed(kept: Kept, changes: Mapping[str, Change]) -> dict[str, Any]:
             {"id": kept.utterances[i], "distance": float(squares[i].sqrt())} for i in order
         ],
     }
+    if loudness := kept.by_loudness(of_rows):
+        found["loudness"] = loudness
     by_speaker: dict[str, list[float]] = {}
     speakers = kept.sample.speakers
     for utterance, square in zip(kept.utterances, squares.tolist(), strict=True):

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from hf_repsim.intervals import Influence
+from hf_repsim.pairing import INPUT
 from hf_repsim.sample import FrameSample, few_of
 from hf_repsim.spectrum import Spectrum
 
@@ -23,6 +25,7 @@ HALF = 0.5
 # Of the most that any rotation would reach; less, and units are not those of the base.
 LINED_UP = 0.5
 ENOUGH = 2  # utterances of a half, for what is between utterances
+QUARTER = 4  # one of so many parts of the rows is quiet, and one loud
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Change:
     dead_x: int  # features without variance
     dead_y: int
     flags: tuple[str, ...]
-    moved: Tensor  # (utterances,) squares of the distance of each; or nan
+    moved: Tensor  # (rows,) squares of the distance of each; or nan
 
 
 class Kept:
@@ -122,15 +125,51 @@ class Kept:
             found &= y.signs(x)
         return found
 
+    def by_utterance(self, of_rows: Tensor) -> Tensor:
+        """Means over the rows of each utterance, (utterances,) float64."""
+        zeros = torch.zeros(len(self.utterances), dtype=torch.float64)
+        return zeros.index_add_(0, self.of, of_rows) / torch.tensor(self.sample.counts)
+
+    def by_loudness(self, squares: Tensor) -> dict[str, float]:
+        """How far quiet rows and loud rows went, of `squares` (rows,); {} where it is not known.
+
+        `quiet` and `loud` are root mean squares of the quarters of rows whose log-mel bins are
+        lowest and highest on average; `low` to `high` is the 95 % interval, over utterances, of
+        their ratio. As each bin has mean 0 over an utterance, loudness is within it: quiet is a
+        pause, not a far microphone.
+        """
+        given = next((name for name in (INPUT, f"x/{INPUT}") if name in self.sample.widths), None)
+        n = len(self.of) // QUARTER
+        if given is None or not n:
+            return {}
+        order = self.sample.layer(given).double().mean(1).argsort(stable=True)
+        (quiet, of_quiet), (loud, of_loud) = (
+            self._owed(squares, rows) for rows in (order[:n], order[len(order) - n :])
+        )
+        if not quiet > 0 or not loud > 0:
+            return {}
+        ratio, moved = torch.tensor([math.log(quiet / loud) / 2]), (of_quiet - of_loud)[:, None] / 2
+        sure = Influence((*self.utterances,), ratio, moved, torch.zeros_like(moved)[None])
+        ends = sure.intervals()
+        found = {"quiet": math.sqrt(quiet), "loud": math.sqrt(loud)}
+        return found | {"low": float(ends.low.exp()), "high": float(ends.high.exp())}
+
+    def _owed(self, squares: Tensor, rows: Tensor) -> tuple[float, Tensor]:
+        """The mean over some rows, and what its logarithm owes to each utterance."""
+        weights = torch.zeros_like(squares)
+        weights[rows] = self.weights[self.of][rows]
+        total, count = (weights * squares).sum(), weights.sum()
+        parts = torch.zeros(len(self.utterances), dtype=torch.float64)
+        owed = weights * squares / total - weights / count
+        return float(total / count), parts.index_add_(0, self.of, owed)
+
     def _distances(self, x: Tensor, y: Tensor) -> tuple[float, Tensor]:
-        unknown = math.nan, torch.full((len(self.utterances),), math.nan, dtype=torch.float64)
+        unknown = math.nan, torch.full((len(self.of),), math.nan, dtype=torch.float64)
         spread = self._mean((x - x.mean(0)).square().sum(1))
         if x.shape != y.shape or not spread > 0 or not lined_up(x, y):
             return unknown
         squares = (y - x).square().sum(1) / spread
-        counts = torch.tensor(self.sample.counts).double()
-        moved = torch.zeros(len(counts), dtype=torch.float64).index_add_(0, self.of, squares)
-        return math.sqrt(self._mean(squares)), moved / counts
+        return math.sqrt(self._mean(squares)), squares
 
     def _mean(self, of_rows: Tensor) -> float:
         weights = self.weights[self.of]

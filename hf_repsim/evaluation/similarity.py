@@ -15,7 +15,9 @@ from hf_repsim.evaluation.library import evaluate
 from hf_repsim.measures import MEASURES
 from hf_repsim.scoring import choose_measures, score
 
-OF_SUMS = tuple(name for name, measure in MEASURES.items() if not measure.by_sample)
+OF_SUMS = tuple(
+    name for name, measure in MEASURES.items() if not (measure.by_sample or measure.by_input)
+)
 UNKNOWN_UTTERANCES = "refused: utterances are unknown; give `utterance`, an id for each frame"
 
 DESCRIPTION = """\
@@ -196,7 +198,8 @@ def _chosen(measures: Sequence[str] | None) -> list[str]:
     chosen = choose_measures(OF_SUMS if measures is None else measures)
     if of_frames := [name for name in chosen if name not in OF_SUMS]:
         raise ValueError(
-            f"{of_frames[0]} rests on frames, and sums are all that is kept here; known: "
+            f"{of_frames[0]} rests on frames or on the input, and sums of both layers are all "
+            "that is kept here; known: "
             f"{', '.join(OF_SUMS)}"
         )
     return chosen

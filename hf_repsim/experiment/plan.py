@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hf_repsim.ctc.variants import variant_changes
 from hf_repsim.jobs import Job
-from hf_repsim.scoring import choose_measures
+from hf_repsim.scoring import choose_measures, require_input
 
 MEASURES_FOLLOWED = ("blocked_cka", "linear_cka", "cca", "svcca", "pwcca", "flat_pearson")
 
@@ -57,7 +57,7 @@ class Experiment:
     jobs: int = 1
 
     def __post_init__(self) -> None:
-        choose_measures(self.measures)
+        require_input(choose_measures(self.measures), heard=False)
         for subject in self.subjects:
             variant_changes(subject.encoder, subject.variant, size=self.size)
         labels = [subject.label for subject in self.subjects]

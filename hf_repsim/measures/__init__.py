@@ -25,7 +25,7 @@ class _Late:
 
 cca, cka, flat, nulls, procrustes = map(_Late, ("cca", "cka", "flat", "nulls", "procrustes"))
 influence, matching, owed, sampled = map(_Late, ("influence", "matching", "owed", "sampled"))
-heldout, robust = map(_Late, ("heldout", "robust"))
+deconfounded, heldout, robust = map(_Late, ("deconfounded", "heldout", "robust"))
 effective = _Late("effective", package="hf_repsim")
 
 # what unbiased estimates from the frames that are kept have in common
@@ -69,6 +69,21 @@ _ALL = (
         worth=effective.by_variance,
         invariances=ROTATION,
         range=(-1.0, 1.0),
+    ),
+    Measure(
+        name="deconfounded_cka",
+        label="CKA without the input, blocked by utterance",
+        definition="(c_xy - c_xz c_yz) / sqrt((1 - c_xz^2)(1 - c_yz^2)), c blocked_cka and z the "
+        "log-mel input",
+        source="Cui et al. 2022, with c of frames of different utterances",
+        compute=deconfounded.deconfounded_cka,
+        influence=influence.deconfounded_cka,
+        null=nulls.zero,
+        worth=effective.by_variance,
+        invariances=ROTATION,
+        range=(-1.0, 1.0),
+        by_utterance=True,
+        by_input=True,
     ),
     Measure(
         name="cca",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from hf_repsim.measures import cka
+from hf_repsim.measures import cka, deconfounded
 from hf_repsim.sample_rows import across
 
 if TYPE_CHECKING:
@@ -46,6 +46,16 @@ def blocked_cka(rows: PairRows) -> Tensor:
     """Of the same without products of frames of one utterance: x'(C - C_u)y in place of x'Cy."""
     sizes = _sizes(rows.pair, cka.hsic_blocked, rows.pair.powers[2])
     return _of_cka(rows, sizes, without=rows.within_utterances)
+
+
+def deconfounded_cka(rows: PairRows) -> Tensor:
+    """Of a partial correlation of three values of blocked CKA, through each of them."""
+    c, a, b = deconfounded.of_three(rows.pair)
+    with_x, with_y = rows.beside(deconfounded.with_input(rows.pair))
+    left, right = 1 - a**2, 1 - b**2
+    by_x = (a * c - b) / left * blocked_cka(with_x)
+    by_y = (b * c - a) / right * blocked_cka(with_y)
+    return (blocked_cka(rows) + by_x + by_y) / math.sqrt(left * right)
 
 
 def cca(rows: PairRows) -> Tensor:

@@ -39,6 +39,7 @@ class Measure:
         size: pair -> n_frames and n_utterances that entered, None where all did.
         equal_widths: refused for layers of different numbers of features.
         by_utterance: rests on what is summed utterance by utterance, and is undefined without.
+        by_input: rests on the log-mel input among the layers, and is undefined without.
         by_sample: rests on frames that were kept beside the sums, and is undefined without.
         default: part of a run that names no measure.
         influence: rows of a pair -> how far a little more weight on each would move the value;
@@ -62,6 +63,7 @@ class Measure:
     equal_widths: bool = False
     worth: Callable[[PairMoments], float] | None = None
     by_utterance: bool = False
+    by_input: bool = False
     by_sample: bool = False
     default: bool = False
     influence: Callable[[PairRows], Tensor] | None = None

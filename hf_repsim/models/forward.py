@@ -68,7 +68,7 @@ def hear(model: SpeechModel, one: Pass, names: Sequence[str]) -> list[dict[str, 
     Raises:
         RuntimeError: A layer gives another number of frames than its clock says.
     """
-    weights = next(model.module.parameters())
+    weights = model.like
     inputs = {
         name: part.to(weights.device, weights.dtype if part.is_floating_point() else None)
         for name, part in one.inputs.items()

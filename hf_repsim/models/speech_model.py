@@ -6,10 +6,11 @@ import importlib.metadata
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hf_repsim.models.anatomy import Anatomy, find_head
 from hf_repsim.models.checkpoint import TWIN_SEED, Checkpoint, find_checkpoint
@@ -60,6 +61,11 @@ class SpeechModel:
     def layers(self) -> dict[str, Layer]:
         """The layers, in the order in which audio passes them."""
         return self.anatomy.layers
+
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the tower, on its device and in its type; a model may have no weights."""
+        return next(chain(self.module.parameters(), self.module.buffers()))
 
     @property
     def head(self) -> nn.Module | None:

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from hf_repsim.alarm import together
 from hf_repsim.circumstances import now, versions
 from hf_repsim.hearing import Hearing, load_models
-from hf_repsim.input_frames import INPUT, LogMelFrames
+from hf_repsim.input_frames import LogMelFrames
 from hf_repsim.labels import Labels, find_labels
 from hf_repsim.lineup import Model, check_models
 from hf_repsim.listening import (
@@ -32,6 +32,7 @@ from hf_repsim.listening import (
     refuse_lone_processes,
 )
 from hf_repsim.memory import footprint, free_memory
+from hf_repsim.pairing import INPUT
 from hf_repsim.plan import Plan, make_plan
 from hf_repsim.probe import AudioBatch, Probe
 from hf_repsim.profiling.fits import Question, ask, of_labels, of_layers, table

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from hf_repsim.clock import FrameClock, covered_cells, pool
-from hf_repsim.input_frames import INPUT, LogMelFrames
+from hf_repsim.input_frames import LogMelFrames
 from hf_repsim.labels import Labels, Segment
+from hf_repsim.pairing import INPUT
 from hf_repsim.sample import FrameSample, evenly_spaced, merged
 from hf_repsim.states import LayerStates, SpeechModel, extract
 from hf_repsim.text_clock import common_clock

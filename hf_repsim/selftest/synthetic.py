@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hf_repsim.measures import INVARIANCES, MEASURES
 from hf_repsim.moments import Moments
+from hf_repsim.pairing import INPUT
 from hf_repsim.sample import SAMPLE_FRAMES, FrameSample, by_side
 from hf_repsim.scoring import score
 from hf_repsim.selftest import CONTEXT, Finding
@@ -127,7 +128,25 @@ def outlier() -> Iterator[Finding]:
         )
 
 
-SYNTHETIC = (identities, streaming, independent_frames, independent_speech, outlier)
+def common_input() -> Iterator[Finding]:
+    """Of layers that have the input in common and nothing else, nothing is left without it."""
+    rng, counts = _rng(2), [20] * 60
+    z = _normal(rng, sum(counts), _WIDTH)
+    turns = [torch.linalg.qr(_normal(rng, _WIDTH, _WIDTH))[0] for _ in "xy"]
+    x, y = (z @ turn + 0.5 * _normal(rng, *z.shape) for turn in turns)
+    moments = _moments(x, y, range(len(counts)), counts=counts, given=z)
+    left, whole = (_scored(moments, [n])[n] for n in ("deconfounded_cka", "blocked_cka"))
+    yield Finding.of(
+        "two layers that share the input and nothing else", "deconfounded_cka",
+        expected="0", found=f"{left:.3f}, where blocked_cka is {whole:.3f}",
+        holds=abs(left) < 0.05 and whole > 0.5,
+    )  # fmt: skip
+
+
+SYNTHETIC = (
+    *(identities, streaming, independent_frames, independent_speech, outlier),
+    common_input,
+)
 
 
 def _related() -> tuple[Tensor, Tensor]:
@@ -169,19 +188,21 @@ def _moments(
     *,
     counts: tuple[int, ...] | list[int] = _COUNTS,
     one_by_one: bool = False,
+    given: Tensor | None = None,
 ) -> Moments:
-    """Sums of some utterances about the mean of all frames, and some of these frames."""
-    moments = Moments.about({"x": x.mean(0)}, {"y": y.mean(0)})
+    """Sums of some utterances about the mean of all frames, and some of these frames.
+
+    `given` is the input; None: noise that has nothing to do with the layers.
+    """
+    given = _normal(_rng(5), len(x), 4) if given is None else given
+    moments = Moments.about({"x": x.mean(0), INPUT: given.mean(0)}, {"y": y.mean(0)})
     moments.sample = FrameSample(by_side(moments.layers_x, moments.layers_y))
-    parts = [(str(u), a[u], b[u]) for a, b in [(x.split(list(counts)), y.split(list(counts)))]
-             for u in utterances]  # fmt: skip
-    batches = [[part] for part in parts] if one_by_one else [parts]
-    for batch in batches:
-        names, *sides = zip(*batch, strict=True)
-        frames = {"x": torch.cat(sides[0])}, {"y": torch.cat(sides[1])}
-        lengths = [len(a) for a in sides[0]]
+    of_all = [part.split(list(counts)) for part in (x, given, y)]
+    for batch in [[u] for u in utterances] if one_by_one else [list(utterances)]:
+        a, z, b = (torch.cat([part[u] for u in batch]) for part in of_all)
+        lengths, frames = [len(of_all[0][u]) for u in batch], ({"x": a, INPUT: z}, {"y": b})
         moments.update(*frames, lengths)
-        moments.keep(frames, names, lengths, at_most=SAMPLE_FRAMES)
+        moments.keep(frames, list(map(str, batch)), lengths, at_most=SAMPLE_FRAMES)
     return moments
 
 

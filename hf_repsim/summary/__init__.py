@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hf_repsim.cells import has_one_value_a_cell, is_drift, is_matrix, is_profile, is_trajectory
 from hf_repsim.chance_record import chance_sentences
 from hf_repsim.summary.drifts import drift_sentences
+from hf_repsim.summary.inputs import input_sentences
 from hf_repsim.summary.layers import layer_sentences
 from hf_repsim.summary.models import model_sentences
 from hf_repsim.summary.profiles import profile_sentences
@@ -32,7 +33,8 @@ def summarise(result: SimilarityResult) -> list[str]:
     profile: which layer gives each target best. Of a drift: which layers moved, how far as against
     chance and other runs, what collapsed, which utterances changed most. Of a trajectory: error
     rates, what training changed, which layer came to rest first and last. Of layers, where the
-    measures of `robust` are there, what rules their values. Then what is beyond chance, how
+    measures of `robust` are there, what rules their values; where the log-mel input was heard, how
+    like it layers are and what is left without it. Then what is beyond chance, how
     repeatable values are, and what was refused.
 
     Text from the result (names, notes) has no control characters; markup in it is not escaped.
@@ -49,5 +51,5 @@ def summarise(result: SimilarityResult) -> list[str]:
     else:
         about = model_sentences if is_matrix(result) else layer_sentences
         sure = [*robustness_sentences(result), *units, *chance_sentences(result.provenance)]
-        said = [heard(result), *about(result), *sure, remarks(result)]
+        said = [heard(result), *about(result), *input_sentences(result), *sure, remarks(result)]
     return [sentence for sentence in said if sentence]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hf_repsim.drift_table import CEILING, DriftTable, Row, most_changed, record
+from hf_repsim.drift_table import CEILING, DriftTable, Row, by_loudness, most_changed, record
 from hf_repsim.summary.words import layer, listed, measure_name, number
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def drift_sentences(result: SimilarityResult) -> list[str]:
     if found.most is None:
         return []
     said = [_moved(found), _stayed(found), _chance(found), _runs(found), _shape(result, found)]
-    return [*said, _distance(found), _changed(result)]
+    return [*said, _distance(found), _changed(result), _loudness(result)]
 
 
 def _moved(found: DriftTable) -> str:
@@ -156,6 +156,22 @@ def _changed(result: SimilarityResult) -> str:
         told = [f"{name} ({distance / median:.1f})" for name, distance in speakers]
         said += f"; of {n} speakers {listed(told)}"
     return f"{said}."
+
+
+def _loudness(result: SimilarityResult) -> str:
+    """Whether quiet frames or loud ones went further; "" where the input was not heard."""
+    if (found := by_loudness(result)) is None:
+        return ""
+    quiet, loud, low, high = found
+    told = "Quiet frames and loud ones changed alike"
+    if low > 1:
+        told = "Quiet frames changed more than loud ones"
+    elif high < 1:
+        told = "Loud frames changed more than quiet ones"
+    return (
+        f"{told}: the quietest quarter went {quiet:.2g} of the spread, the loudest {loud:.2g} "
+        f"(ratio {quiet / loud:.2f}, interval {low:.2f} to {high:.2f})."
+    )
 
 
 def _layers(rows: Sequence[Row]) -> str:
