@@ -126,7 +126,6 @@ def hear_and_score(
         require_intervals(options)
         from hf_repsim.scoring import require_frames, require_input
 
-
         require_input(measures, options["input"])
         if options["intervals"]:
             require_frames(options["sample_frames"])
