@@ -152,8 +152,8 @@ def of_parts(
 def of_pair(sampled: Sampled, rows: PairRows, measure: str, *, value: float | None = None) -> Parts:
     """What an interval of one value over utterances is made of.
 
-    `value` is computed here unless it is known. A measure that is computed from the rows alone is
-    known without noise, and stands for no more than what it was computed from.
+    `value` is computed here unless it is known. A measure that is computed from the rows alone
+    stands for no more than what it was computed from.
     """
     entry, n = MEASURES[measure], len(sampled.counts)
     try:
@@ -163,8 +163,8 @@ def of_pair(sampled: Sampled, rows: PairRows, measure: str, *, value: float | No
     except Undefined:
         value, psi, owed = math.nan, None, None
     if owed is not None:
-        noise = owed.new_zeros(CONTRASTS, len(owed))
-        return torch.tensor(value, dtype=torch.float64), owed, noise
+        moved, noise = owed
+        return torch.tensor(value, dtype=torch.float64), moved, noise.expand(CONTRASTS, -1)
     if psi is None:
         missing = torch.full((n,), math.nan, dtype=torch.float64)
         return torch.tensor(value, dtype=missing.dtype), missing, missing.expand(CONTRASTS, -1)

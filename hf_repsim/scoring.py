@@ -87,12 +87,12 @@ def choose_measures(names: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(one for name in named for one in GROUPS.get(name, (name,))))
 
 
-def require_frames(kept: int) -> None:
+def require_frames(kept: int | None) -> None:
     """Raise ValueError where no frames are kept, which intervals are computed from."""
-    if not kept:
+    if kept == 0:
         raise ValueError(
             "intervals need frames of each utterance beside the sums, and none are kept: hear "
-            "again with sample_frames (--sample-frames), 16 unless it is 0"
+            "again, without sample_frames=0 (--sample-frames 0)"
         )
 
 

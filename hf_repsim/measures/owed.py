@@ -2,7 +2,9 @@
 
 A value of pairs of frames loses with an utterance all pairs that it takes part in, so its part is
 the sum of what a little more weight on each of these pairs would do. The frames are those that the
-value is computed from: nothing is hidden, and there is no noise to be taken off.
+value is computed from: nothing is hidden, and of most measures there is no noise to be taken off.
+
+Functions give (2, utterances of the sample) float64: what is owed, and the noise in it.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from hf_repsim.pair import PairMoments
 
 
 def rbf_cka(pair: PairMoments) -> Tensor:
-    """Of CKA of Gaussian kernels, (utterances of the sample,) float64; bandwidths move, too."""
+    """Of CKA of Gaussian kernels; bandwidths move, too."""
     (parts, by_width), (a, b) = pair.of_all(_centred_products), pair.places
     widths = pair.of_all(_bandwidths)
     hsic = pair.of_all(sampled.rbf_hsic)[0]
@@ -33,23 +35,22 @@ def rbf_cka(pair: PairMoments) -> Tensor:
     for one, other in ((a, b), (b, a)):
         slope = by_width[one, other] / scale - value * by_width[one, one] / hsic[one, one]
         moved = moved + slope * widths[one]
-    return moved
+    return _exact(moved)
 
 
 def rsa(pair: PairMoments) -> Tensor:
-    """Of a correlation of ranks, (utterances of the sample,) float64.
-
-    Ranks move, too; the mean that cosines are about stays.
-    """
-    return pair.of_all(_rank_products)[:, pair.places[0], pair.places[1]]
+    """Of a correlation of ranks, which move, too; the mean that cosines are about stays."""
+    return _exact(pair.of_all(_rank_products)[:, pair.places[0], pair.places[1]])
 
 
 def mutual_knn(pair: PairMoments) -> Tensor:
-    """Of a share of neighbours, (utterances of the sample,) float64.
+    """Of a share of neighbours: what frames of an utterance find, and what others find without it.
 
-    Counted, not derived: frames of others that lose neighbours with an utterance take the next
-    ones, up to twice as many as count. What every utterance does alike, to be one more to choose
-    from, is taken off, and the mean that cosines are about stays.
+    Counted, not derived: frames of others that lose neighbours take the next ones, up to twice as
+    many as count. What every utterance does alike, to be one more to choose from, is taken off, and
+    the mean that cosines are about stays. Which neighbours the others happen to take is mostly
+    chance, whose squares would make errors 1.5 times too wide in simulations (that a jackknife is
+    too wide for what is not linear: Efron and Stein 1981), so it is the noise; 1.1 times are left.
     """
     k, counts = sampled.NEIGHBOURS, pair.of_all(sampled.rows_that_meet)
     near = pair.of_all(sampled.nearest)[list(pair.places)]
@@ -64,15 +65,16 @@ def mutual_knn(pair: PairMoments) -> Tensor:
     before = same[:, :k, :k].sum((1, 2)).double()
     after = (lists[0] @ same * lists[1]).sum(2).double()
     times = (lost[:, :, None] == lost[:, None]).sum(2)
-    found = before.new_zeros(len(counts))
-    found.index_add_(0, lost.flatten(), ((before[:, None] - after) / times).flatten())
-    found.index_add_(0, owner, before - before.mean())
-    found = found / k / (len(owner) - rows)
-    return _beside(pair.of_all(_in_rows), found - found.mean())
+    own, others = before.new_zeros(2, len(counts))
+    own.index_add_(0, owner, before - before.mean())
+    others.index_add_(0, lost.flatten(), ((before[:, None] - after) / times).flatten())
+    own, others = ((one / k / (len(owner) - rows)) for one in (own, others))
+    others = others - others.mean()
+    return _beside(pair.of_all(_in_rows), own - own.mean() + others, noise=others)
 
 
 def sampled_cka(pair: PairMoments) -> Tensor:
-    """Of CKA of kept frames, (utterances of the sample,) float64."""
+    """Of CKA of kept frames."""
     moved = _of_cka(pair.of_all(Kernels).parts[:, PLAIN], *pair.places)
     return _beside(pair.of_all(_in_kernels), moved)
 
@@ -147,7 +149,7 @@ def _centred_products(moments: Moments) -> tuple[Tensor, Tensor]:
         found.index_add_(0, owner[here], torch.einsum("aij,bij->iab", about, about))
         by_width += -2 * torch.special.xlogy(k, k).flatten(1) @ about.flatten(1).T
     n_pairs = len(owner) ** 2 - sum(count**2 for count in rows.counts)
-    return _beside(_part(moments, sampled.ROWS), found / n_pairs), by_width / n_pairs
+    return _spread(_part(moments, sampled.ROWS), found / n_pairs), by_width / n_pairs
 
 
 def _bandwidths(moments: Moments) -> Tensor:
@@ -167,7 +169,7 @@ def _bandwidths(moments: Moments) -> Tensor:
             for end in ends:
                 own.index_add_(0, rows.owner[end], (0.5 - (distances < median).double()) / density)
         found.append(own)
-    return _beside(_part(moments, sampled.PAIRED_ROWS), torch.stack(found, 1)).T
+    return _spread(_part(moments, sampled.PAIRED_ROWS), torch.stack(found, 1)).T
 
 
 def _rank_products(moments: Moments) -> Tensor:
@@ -193,7 +195,7 @@ def _rank_products(moments: Moments) -> Tensor:
             for end in ends:
                 found[:, a, b].index_add_(0, owner[end], moved)
             found[:, b, a] = found[:, a, b]
-    return _beside(_part(moments, sampled.PAIRED_ROWS), found)
+    return _spread(_part(moments, sampled.PAIRED_ROWS), found)
 
 
 def _in_rows(moments: Moments) -> tuple[int, Tensor]:
@@ -212,7 +214,16 @@ def _part(moments: Moments, at_most: int) -> tuple[int, Tensor]:
     return len(names), part.to(moments.origin.device)
 
 
-def _beside(part: tuple[int, Tensor], found: Tensor) -> Tensor:
+def _beside(part: tuple[int, Tensor], moved: Tensor, *, noise: Tensor | None = None) -> Tensor:
     """Beside utterances that take no part, to which nothing is owed."""
+    found = _exact(moved) if noise is None else torch.stack([moved, noise])
+    return _spread(part, found.T).T
+
+
+def _exact(moved: Tensor) -> Tensor:
+    return torch.stack([moved, torch.zeros_like(moved)])
+
+
+def _spread(part: tuple[int, Tensor], found: Tensor) -> Tensor:
     n_utterances, places = part
     return found.new_zeros(n_utterances, *found.shape[1:]).index_copy_(0, places, found)
