@@ -95,8 +95,8 @@ class Kernels:
             z = self._scaled[one].float()
             by_spread = -((about @ z) * z).sum(0).double()
             return self._spreads[one] @ by_spread
-        top = self._top[one]
-        along = self._turns[one] @ (about @ top.float()).double()
+        top, (turn, _) = self._top[one], self._turns[one]
+        along = turn @ (about @ top.float()).double()
         return self._by_utterance(-2 * along * top)
 
     @once
@@ -115,13 +115,18 @@ class Kernels:
         """Of each layer what the log variances of units owe to utterances, (utterances, units)."""
         return [self._by_utterance((z.square() - 1) / len(z)) for z in self._scaled]
 
+    def has_a_first(self, place: int) -> bool:
+        """Whether other utterances would give the layer about the same first component."""
+        return self._turns[place][1] > SAFE_GAP
+
     @once
-    def _turns(self) -> list[Tensor]:
+    def _turns(self) -> list[tuple[Tensor, float]]:
         """Of each layer what turns its first component: v -> XR X'v, (n, n) float64.
 
         R are the other directions over what their variances are less. With a row x of more weight,
         which has t of the first component, that turns by Rxt; where variances are close, within
-        standard errors over utterances, it turns less than the derivative says.
+        standard errors over utterances, it turns less than the derivative says. Then how many such
+        errors the second variance is less than the first.
         """
         found = []
         for gram, top in zip(self.products, self._top, strict=True):
@@ -132,7 +137,8 @@ class Kernels:
             squares = top.square()[:, None] - vectors.square() * values
             error = self._by_utterance(squares - squares.mean(0)).square().sum(0)
             damped = gap / (gap.square() + SAFE_GAP**2 * error)
-            found.append(vectors * (values * damped) @ vectors.T)
+            sure = math.inf if not len(gap) else float(gap[-1] / error[-1].sqrt())
+            found.append((vectors * (values * damped) @ vectors.T, sure))
         return found
 
     def _by_utterance(self, of_rows: Tensor) -> Tensor:
