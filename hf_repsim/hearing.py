@@ -21,6 +21,7 @@ from hf_repsim.moments import Moments
 from hf_repsim.pairing import INPUT, Pairs, resolve_pairs
 from hf_repsim.probe import AudioBatch, Heard
 from hf_repsim.products import ROW_BYTES
+from hf_repsim.quota import Quota
 from hf_repsim.sample import FrameSample, by_side, evenly_spaced
 from hf_repsim.states import (
     Prepared,
@@ -70,7 +71,7 @@ class Hearing:
     device: torch.device  # where frames are summed
     labels: Sequence[str] | None = None  # see `sides`; the input has none
     frames_per_utterance: int | None = None  # None: all of them, else so many, evenly spaced
-    sample_frames: int = 0  # of each utterance, that are kept beside the sums
+    sample_frames: int | None = 0  # of each utterance, kept beside the sums; None: as `Quota` says
     sampled: frozenset[str] = frozenset()  # layers of which they are kept already
     heard: Heard = field(default_factory=Heard)
     too_short: dict[str, str] = field(default_factory=dict)  # utterance id -> why it has no frame
@@ -129,7 +130,7 @@ class Hearing:
         frames = torch.float64 if torch.float64 in weights else torch.float32
         moments = Moments(x, y[0] if y else None, origin=mean.to(frames), pairs=self.pairs)
         widths = by_side(x, y[0] if y else None)
-        if self.sample_frames:
+        if self.sample_frames != 0:
             new = {name: n for name, n in widths.items() if name not in self.sampled}
             moments.sample = FrameSample(new)
         return moments
@@ -137,9 +138,16 @@ class Hearing:
     def add(self, heed: Heed, moments: Moments) -> None:
         """Add what was heard to the sums, and some of its frames to those kept beside them."""
         moments.update(heed.x, heed.y, heed.counts)
-        frames = heed.x, heed.y
-        how = {"at_most": self.sample_frames, "speakers": heed.speakers}
-        moments.keep(frames, heed.utterances, heed.counts, **how)
+        if moments.sample is not None:
+            frames, quota = (heed.x, heed.y), self.quota
+            how = {"at_most": quota.most, "speakers": heed.speakers}
+            moments.keep(frames, heed.utterances, heed.counts, **how)
+            moments.sample = quota.cut(moments.sample)
+
+    @property
+    def quota(self) -> Quota:
+        """What is kept beside the sums, in all passes together."""
+        return Quota(self.sample_frames, 4 * sum(layer.n_features for layer in self._chosen))
 
     def require_frames(self, n_frames: int) -> None:
         """Raise ValueError if the models together hear nothing."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hf_repsim.intervals import Influence, Intervals, Parts, of_pair, of_parts
 from hf_repsim.measures import MEASURES
-from hf_repsim.pair import Scoring
+from hf_repsim.pair import Scoring, Undefined
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sample_rows import PairRows, Sampled
 from hf_repsim.units import UTTERANCE
@@ -21,12 +21,11 @@ ROUNDING = 1e-5  # of what a value owes to all utterances, which adds up float32
 
 NOT_KEPT = "no interval: no frames of one of the layers were kept"
 _FITTED = "no interval: those of CCA measures came out too narrow where truth was known"
-_NO_FORMULA = "no interval: none is known for this measure"
 _FEW = "no interval: too few {}s, or a few rule the value"
 _ONE = "no interval: all utterances are by one {}"
 _LACKING = (
-    "no interval: frames that rule the value are not among those that were kept, so keep more "
-    "(--sample-frames 64)"
+    "no interval: frames that rule the value are not among those that were kept, so keep more (a "
+    "larger --sample-frames)"
 )
 
 
@@ -61,11 +60,12 @@ def parts_of(
         return ""
     if entry.ranks is not None:
         return _FITTED
-    if entry.influence is None and entry.owed is None:
-        return _NO_FORMULA
     if isinstance(sampled, str):
         return sampled
-    return of_pair(sampled, rows, measure, value=value)
+    try:
+        return of_pair(sampled, rows, measure, value=value)
+    except Undefined as why:
+        return f"no interval: {why}"
 
 
 def add_intervals(sampled: Sampled | str, rows: Sequence[dict[str, Any]]) -> None:

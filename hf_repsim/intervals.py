@@ -127,7 +127,7 @@ def of_sums(
     of_pairs = []
     for names in pairs:
         rows = sampled.pair(*names)
-        of_pairs.append([of_pair(sampled, rows, name) for name in measures])
+        of_pairs.append([_if_defined(sampled, rows, name) for name in measures])
     columns = [found for of_measure in zip(*of_pairs, strict=True) for found in of_measure]
     return of_parts(sampled, columns)
 
@@ -145,24 +145,29 @@ def of_parts(sampled: Sampled, parts: Sequence[Parts]) -> Influence:
 def of_pair(sampled: Sampled, rows: PairRows, measure: str, *, value: float | None = None) -> Parts:
     """What an interval of one value over utterances is made of.
 
-    `value` is computed here unless it is known. A measure that is computed from the rows alone is
-    known without noise, and stands for no more than what it was computed from.
+    `value` is computed here unless it is known. A measure that is computed from the rows alone
+    stands for no more than what it was computed from.
+
+    Raises:
+        Undefined: there is no value, or no interval of it.
     """
-    entry, n = MEASURES[measure], len(sampled.counts)
+    entry = MEASURES[measure]
+    value = torch.tensor(entry.compute(rows.pair) if value is None else value, dtype=torch.float64)
+    if entry.owed is not None:
+        moved, noise = entry.owed(rows.pair).cpu() * sampled.share**0.5
+        return value, moved, noise.expand(CONTRASTS, -1)
+    if entry.influence is None:
+        raise Undefined("none is known for this measure")
+    psi = entry.influence(rows).double()
+    return value, rows.by_utterance(psi).cpu(), rows.noise(psi).cpu()
+
+
+def _if_defined(sampled: Sampled, rows: PairRows, measure: str) -> Parts:
     try:
-        value = entry.compute(rows.pair) if value is None else value
-        psi = None if entry.influence is None else entry.influence(rows).double()
-        owed = None if entry.owed is None else entry.owed(rows.pair).cpu() * sampled.share**0.5
+        return of_pair(sampled, rows, measure)
     except Undefined:
-        value, psi, owed = math.nan, None, None
-    if owed is not None:
-        noise = owed.new_zeros(CONTRASTS, len(owed))
-        return torch.tensor(value, dtype=torch.float64), owed, noise
-    if psi is None:
-        missing = torch.full((n,), math.nan, dtype=torch.float64)
-        return torch.tensor(value, dtype=missing.dtype), missing, missing.expand(CONTRASTS, -1)
-    moved = rows.by_utterance(psi)
-    return torch.tensor(value, dtype=torch.float64), moved.cpu(), rows.noise(psi).cpu()
+        missing = torch.full((len(sampled.counts),), math.nan, dtype=torch.float64)
+        return missing.new_tensor(math.nan), missing, missing.expand(CONTRASTS, -1)
 
 
 def _grouped(influence: Influence, unit_of: Mapping[str, str], share: float) -> Influence:

@@ -22,7 +22,6 @@ from hf_repsim.models.speech_model import PRECISIONS
 from hf_repsim.moments import Moments
 from hf_repsim.probe import AudioBatch, Heard, Probe
 from hf_repsim.reduction import add_over_ranks, everywhere
-from hf_repsim.sample import MOST_UTTERANCES
 from hf_repsim.savepoint import Saved, Savepoint
 from hf_repsim.stream import Stream
 
@@ -189,7 +188,7 @@ class _Share:
 
     def add_up(self, moments: Moments) -> bool:
         """Make sums and account those of all ranks; whether any was stopped."""
-        add_over_ranks(moments, self._accelerator, sampled=MOST_UTTERANCES)
+        add_over_ranks(moments, self._accelerator, quota=self._hearing.quota)
         stopped = over_ranks(self._hearing, stopped=self._alarm.stopped)
         self._hearing.heard.require_some()
         self._hearing.require_frames(moments.n_frames)

@@ -21,6 +21,7 @@ from hf_repsim.memory import Footprint, activation_bytes, footprint, free_memory
 from hf_repsim.models.place import Place
 from hf_repsim.moments import Moments
 from hf_repsim.pairing import INPUT, Pairs, in_tiles, resolve_pairs
+from hf_repsim.quota import Quota
 from hf_repsim.sample import MOST_UTTERANCES
 from hf_repsim.spreading import all_there, reading, spread, told
 from hf_repsim.table import aligned
@@ -75,9 +76,10 @@ class Plan:
         """Bytes at most on the device, hearing or scoring."""
         needs, sample = self.needs, 0 if self.device.startswith("cuda") else self.sample
         # at the end of hearing the sample is copied once, to put it in order; while scoring its
-        # rows are there once more, some in float64 or, for intervals, all about their mean
+        # rows are there once more, some in float64 or, for intervals, all about their mean, and of
+        # these the products within utterances, which are fewer
         batch = max(self.activations, needs.folding, sample)
-        hearing, scoring = self.models + needs.rows + batch, needs.scoring + 2 * self.sample
+        hearing, scoring = self.models + needs.rows + batch, needs.scoring + 3 * self.sample
         return needs.sums + sample + max(hearing, scoring)
 
     def text(self) -> str:
@@ -126,7 +128,7 @@ def make_plan(
     batch_seconds: float | None = None,
     precision: str | None = None,
     utterances: int | None = None,
-    sample_frames: int = 0,
+    sample_frames: int | None = 0,
     passes: int | None = None,
     **loading: Any,
 ) -> Plan:
@@ -143,7 +145,7 @@ def make_plan(
         batch_seconds: audio of a batch; None: as much as is of use and fits.
         precision: "fp64" takes twice what others take.
         utterances: no more will be heard, if that is known: few need fewer sums.
-        sample_frames: of each utterance, that are kept beside the sums.
+        sample_frames: of each utterance, that are kept beside the sums; None: as `Quota` says.
         passes: tiles, to go on with a run as it began; None: as few as fit.
         loading: as for `load_model`.
 
@@ -168,7 +170,7 @@ class _Run:
     labels: Sequence[str] | None
     wide: int  # times the bytes of float32
     utterances: int | None
-    sample_frames: int
+    sample_frames: int | None
 
     def plan(self, pairs: Pairs, *, passes: int | None, batch_seconds: float | None) -> Plan:
         """The plan with the fewest tiles, and then the largest batches of use, that fits.
@@ -260,7 +262,7 @@ class _Run:
     def _sample(self) -> int:
         """Bytes of the frames that are kept beside the sums."""
         row = 4 * sum(sum(side.values()) for side in self.widths)
-        return row * self.sample_frames * min(self.utterances or MOST_UTTERANCES, MOST_UTTERANCES)
+        return row * Quota(self.sample_frames, row).n_rows(self.utterances)
 
     def _needs(self, tile: Tile) -> Needs:
         """From empty moments on the meta device, which have the sizes of those to come."""

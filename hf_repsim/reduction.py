@@ -13,26 +13,29 @@ from torch import Tensor, distributed
 
 from hf_repsim.moments import Moments
 from hf_repsim.products import CrossProducts
-from hf_repsim.sample import FrameSample, few_of
+from hf_repsim.quota import Quota
+from hf_repsim.sample import FrameSample
 from hf_repsim.totals import Totals
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-def add_over_ranks(moments: Moments, accelerator: Accelerator, *, sampled: int = 0) -> None:
+def add_over_ranks(
+    moments: Moments, accelerator: Accelerator, *, quota: Quota | None = None
+) -> None:
     """Add up the moments of all processes, in place; all must be about one origin.
 
     Sums go over the wire once, as they are; only tables that are small beside the cross products
     are copied. Rows that are kept as rows go as rows, if those of all processes are few enough to
-    be kept by one. Of the samples kept beside, `sampled` utterances of all processes stay.
+    be kept by one. Of the samples kept beside, what a quota leaves of those of all processes stays.
     """
     if accelerator.num_processes > 1:
         _add_totals(moments, accelerator)
         for products in (moments.frames, moments.sums):
             _add_products(products, moments.origin, accelerator)
     if moments.sample is not None:
-        moments.sample = _gathered(moments.sample, accelerator, sampled)
+        moments.sample = _gathered(moments.sample, accelerator, quota)
 
 
 def everywhere(
@@ -45,19 +48,20 @@ def everywhere(
         tensor.copy_(there)
 
 
-def _gathered(sample: FrameSample, accelerator: Accelerator, at_most: int) -> FrameSample:
+def _gathered(sample: FrameSample, accelerator: Accelerator, quota: Quota) -> FrameSample:
     """Rows of utterances of all processes, in the order of their ids."""
     if accelerator.num_processes == 1:
-        return sample.few(at_most).in_order()
+        return quota.cut(sample).in_order()
     parts = gather_object([(sample.frames, sample.counts, sample.speakers)])
-    kept = set(few_of((name for names, *_ in parts for name in names), at_most))
+    kept = set(quota.chosen(name for names, *_ in parts for name in names))
+    most = quota.of_each(len(kept))
     joined = FrameSample(sample.widths)
     widths = list(sample.widths.values())
     for rank, (frames, counts, speakers) in enumerate(parts):
-        counts = {name: n for name, n in zip(frames, counts, strict=True) if name in kept}
+        counts = {u: min(n, most) for u, n in zip(frames, counts, strict=True) if u in kept}
         rest = {"frames": [frames[u] for u in counts], "speakers": [speakers[u] for u in counts]}
         if rank == accelerator.process_index:
-            rows = sample.of(kept).rows
+            rows = sample.of(kept).thinned(most).rows
         else:
             rows = torch.empty(sum(counts.values()), sum(widths))
         if rows.numel():

@@ -14,7 +14,6 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _RESULT = re.compile(r"\w[\w.-]*/\w[\w.-]*@[0-9a-f]{40}:\d{8}_[0-9a-f]{8}", re.ASCII)
 _PROGRAM = "hf-repsim"
 _LINE = 88
-_SAMPLE_FRAMES = 16  # where no other number is asked for
 # what a shell would not take for a part of a word: a command of a stranger may hold anything
 _NOT_PLAIN = re.compile(r"[;&|<>`$\\\n]")
 
@@ -104,8 +103,7 @@ def _hearing(told: Mapping[str, Any], model: Mapping) -> list[str]:
     """Options of how models were listened to, where they are not the usual ones."""
     words = _many("layer", told.get("layers"))
     words += _one("frames-per-utterance", told.get("frames_per_utterance"))
-    kept = told.get("sample_frames")
-    words += _one("sample-frames", kept if kept != _SAMPLE_FRAMES else None)
+    words += _one("sample-frames", told.get("sample_frames"))
     precision = model.get("precision")
     words += _one("precision", precision if precision != "fp32" else None)
     words += _one("about", _published(told.get("about")))

@@ -178,6 +178,13 @@ class FrameSample:
             return self
         return self.of(set(few_of(self._parts, at_most)))
 
+    def thinned(self, at_most: int) -> FrameSample:
+        """So many evenly spaced rows of each utterance; this very sample where none has more."""
+        if max(self.counts, default=0) <= at_most:
+            return self
+        parts = self._parts.items()
+        return self._of({name: part[evenly_spaced(len(part), at_most)] for name, part in parts})
+
     def of(self, utterances: Collection[str]) -> FrameSample:
         """The rows of these utterances, as far as they are here."""
         return self._of({name: part for name, part in self._parts.items() if name in utterances})

@@ -96,12 +96,12 @@ def require_input(measures: Sequence[str], heard: bool) -> None:
         )
 
 
-def require_frames(kept: int) -> None:
+def require_frames(kept: int | None) -> None:
     """Raise ValueError where no frames are kept, which intervals are computed from."""
-    if not kept:
+    if kept == 0:
         raise ValueError(
             "intervals need frames of each utterance beside the sums, and none are kept: hear "
-            "again with sample_frames (--sample-frames), 16 unless it is 0"
+            "again, without sample_frames=0 (--sample-frames 0)"
         )
 
 

@@ -35,7 +35,7 @@ from hf_repsim.pairing import Pairs
 from hf_repsim.plan import Plan, make_plan
 from hf_repsim.probe import Probe
 from hf_repsim.rounding import product_rounding
-from hf_repsim.sample import SAMPLE_FRAMES, FrameSample, widened
+from hf_repsim.sample import FrameSample, widened
 from hf_repsim.savepoint import Savepoint
 from hf_repsim.storage import PARTS, save_moments
 from hf_repsim.tiles import find_tiles, read_moments
@@ -64,7 +64,7 @@ class Options:
     pairs: Pairs = "all"  # or "same_depth", "adjacent", (x layer, y layer) pairs
     layers: Sequence[str] | None = None  # globs, for both models; None: hidden states, no `conv.*`
     frames_per_utterance: int | None = None  # so many, evenly spaced; None: all
-    sample_frames: int = SAMPLE_FRAMES  # of each utterance, kept beside the sums; 0: none
+    sample_frames: int | None = None  # of each, kept beside the sums; 0: none; None: as `Quota`
     precision: str | None = None  # of the forward pass, as `load_model`; None: as Accelerate's
     batch_seconds: float | None = None  # of audio heard together; None: planned
     memory: float | None = None  # GB that may be used; None: what is free
@@ -83,7 +83,7 @@ class Options:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be above 0, not {value}")
-        if not self.sample_frames >= 0:
+        if self.sample_frames is not None and not self.sample_frames >= 0:
             raise ValueError(f"sample_frames must be 0 or more, not {self.sample_frames}")
         if self.precision not in (None, *PRECISIONS):
             raise ValueError(f"no precision {self.precision!r}; known: {', '.join(PRECISIONS)}")
@@ -202,6 +202,7 @@ class Session:
     def _planned(self, alarm: Alarm) -> tuple[Plan, Earlier | None]:
         """The plan of process 0, and what it knows of an earlier result, for all."""
         o, plan, earlier = self.options, None, None
+        kept = o.sample_frames
         if self.accelerator.is_main_process:
             earlier = self._checked_earlier()
             begun = self._begun(earlier) or {"batch_seconds": o.batch_seconds}
@@ -209,7 +210,7 @@ class Session:
                 self._all, **self._lineup, layers=o.layers, memory=o.memory,
                 device=self.accelerator.device, precision=self.precision,
                 utterances=self.probe.at_most, **begun, **o.loading,
-                sample_frames=min(o.sample_frames, o.frames_per_utterance or o.sample_frames),
+                sample_frames=kept and min(kept, o.frames_per_utterance or kept),
             )  # fmt: skip
             if earlier is not None:
                 earlier.check_pairs(plan.tiles, with_input=o.input)

@@ -36,6 +36,7 @@ class Setting:
     per_speaker: int = 1  # utterances; more than one share half of the variance of their offset
     keeps: int = 16  # rows of each utterance, or all there are
     unit: str = "utterance"  # what intervals are over
+    first: float = 1.0  # spread of the first direction, in that of the second about
 
     def told(self) -> dict:
         """As a row of a table."""
@@ -50,6 +51,7 @@ class World:
         random = torch.Generator().manual_seed(seed)
         frame = torch.linalg.qr(torch.randn(WIDTH, WIDTH, generator=random))[0][:STRONG]
         strength = torch.linspace(1, 0.7, STRONG)[:, None]
+        strength[0] = setting.first
         faint = FAINT * torch.randn(WIDTH, WIDTH, generator=random)
         shared = {"x": (0.9, 0.2), "near": (0.8, 0.15), "far": (0.4, 0.5)}  # shares of variance
         self.mixes, self.own = {}, {}

@@ -32,6 +32,7 @@ SETTINGS = {
     "frames less alike, 16 rows kept": Setting(100, (60, 140), 0.6, 0.2),
     "lengths differ, 4 rows kept": Setting(120, (40, 120), 0.95, keeps=4),
     "frames less alike, 4 rows kept": Setting(100, (60, 140), 0.6, 0.2, keeps=4),
+    "one direction stands out, 4 rows kept": Setting(120, (40, 120), 0.95, keeps=4, first=1.8),
 }
 UNBIASED = {"blocked_cka": "linear_cka", "debiased_cka": "linear_cka"}  # of what they estimate
 

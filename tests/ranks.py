@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from hf_repsim import Probe, accumulate, alarm, hearing, listening, moments, savepoint
+from hf_repsim import Probe, accumulate, alarm, hearing, moments, quota, savepoint
 from hf_repsim.alarm import together
 from hf_repsim.earlier import Earlier
 from hf_repsim.hearing import load_models
@@ -165,7 +165,7 @@ def hear(accelerator, folder, model, probe, kept=None, within=None):
     share = (accelerator.process_index, accelerator.num_processes)
     layers = check_models([model], layers=None, pairs="all")
     x = load_model(model, precision="fp64")
-    moments.MOST_UTTERANCES = listening.MOST_UTTERANCES = 11
+    moments.MOST_UTTERANCES = quota.MOST_UTTERANCES = 11
     how = {"pairs": "all", "device": accelerator.device, "sample_frames": 3}
     both = load_models([x], layers=layers, **how)
     if kept is not None:

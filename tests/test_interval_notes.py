@@ -24,7 +24,10 @@ def result():
 
 @pytest.mark.parametrize(
     ("measure", "why"),
-    [("pwcca", "those of CCA measures came out too narrow"), ("neuron_matching", "none is known")],
+    [
+        ("pwcca", "those of CCA measures came out too narrow"),
+        ("cka_without_top", "the first two components of x/encoder.0 are nearly as large"),
+    ],
 )
 def test_a_value_without_an_interval_says_why(measure, why):
     found = score(sums_with_frames(), [measure], intervals=True)

@@ -133,7 +133,7 @@ def test_measures_of_frames_take_few_of_each_utterance_before_they_leave_one_out
 def test_blocks_of_kernels_are_added_up(monkeypatch):
     x, y, counts = layers_for("rbf_cka", 9, 7)
     expected = value("rbf_cka", x, y, counts)
-    monkeypatch.setattr("hf_repsim.measures.sampled.BLOCK", 7)
+    monkeypatch.setattr("hf_repsim.measures.blocked.BLOCK", 7)
     assert value("rbf_cka", x, y, counts) == pytest.approx(expected, rel=1e-12)
 
 

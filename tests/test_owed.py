@@ -16,7 +16,7 @@ PAIRS = [("a", "b"), ("c", "a"), ("a", "like b")]
 OWED = [name for name, measure in MEASURES.items() if measure.owed]
 
 
-@pytest.mark.parametrize("measure", OWED)
+@pytest.mark.parametrize("measure", [name for name in OWED if name != "mutual_knn"])
 def test_it_is_what_the_value_loses_without_the_utterance(measure):
     sampled = sampled_of(frames_of(COUNTS), COUNTS)
     moments = sampled.scoring.moments
@@ -36,10 +36,29 @@ def test_it_is_what_the_value_loses_without_the_utterance(measure):
 
 @pytest.mark.parametrize("measure", OWED)
 def test_utterances_that_take_no_part_are_owed_nothing(measure, monkeypatch):
-    for limit in ("ROWS", "PAIRED_ROWS"):
-        monkeypatch.setattr(f"hf_repsim.measures.sampled.{limit}", 40)
+    for limit in ("sampled.ROWS", "sampled.PAIRED_ROWS", "kernels.ROWS"):
+        monkeypatch.setattr(f"hf_repsim.measures.{limit}", 40)
     sampled = sampled_of(frames_of(COUNTS), COUNTS)
     moments = sampled.scoring.moments
     moments.sample = sampled.sample
     moved = of_sums(Sampled(Scoring(moments), sampled.sample), PAIRS, [measure]).moved
     assert moved.shape == (60, 3) and int((moved == 0).all(1).sum()) == 20
+
+
+def test_neighbours_owe_to_an_utterance_what_is_counted_without_it():
+    # of rows and their opposites the mean is 0 without any utterance, as it is said to stay
+    frames = {
+        name: torch.cat([torch.cat([one, -one]) for one in part.split([4] * 15)])
+        for name, part in frames_of((4,) * 15).items()
+    }
+    sampled = sampled_of(frames, [8] * 15)
+    moments = sampled.scoring.moments
+    moments.sample = sampled.sample
+    found, lost = of_sums(sampled, PAIRS, ["mutual_knn"]), []
+    for u in range(15):
+        moments.sample = sampled.sample.of(set(sampled.sample.utterances) - {f"u{u}"})
+        rest = Scoring(moments)
+        lost.append([MEASURES["mutual_knn"].compute(rest.pair(*pair)) for pair in PAIRS])
+    lost = found.values - torch.tensor(lost, dtype=torch.float64)
+    torch.testing.assert_close(found.moved, lost - lost.mean(0), rtol=0, atol=1e-12)
+    assert (found.noise[0].norm(dim=0) > 0.2 * found.moved.norm(dim=0)).all()

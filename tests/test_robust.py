@@ -101,7 +101,7 @@ def test_frames_that_cannot_tell_what_rules_are_refused(name, change, counts, sa
 
 
 def test_each_value_says_on_how_many_frames_it_rests(monkeypatch):
-    monkeypatch.setattr("hf_repsim.measures.robust.ROWS", 100)
+    monkeypatch.setattr("hf_repsim.measures.kernels.ROWS", 100)
     result = score(moments_of(*related_layers(9, 7)), ROBUST)
     assert result.columns["n_frames"][:3] == [89] * 3 and result.columns["n_frames"][3] in (87, 88)
     assert result.columns["n_utterances"] == [8] * 4

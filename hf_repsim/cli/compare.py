@@ -54,9 +54,9 @@ hearing = together(
     option("--frames-per-utterance", type=click.IntRange(1), metavar="N",
              help="Sum N evenly spaced frames of each utterance: faster, and an estimate of what "
              "all give; CCA measures need many.  [default: all]"),
-    option("--sample-frames", type=click.IntRange(0), metavar="N", default=16,
-             help="Keep N frames of each utterance beside the sums, for measures that need frames; "
-             "0: none."),
+    option("--sample-frames", type=click.IntRange(0), metavar="N",
+             help="Keep N frames of each utterance beside the sums, for intervals and for measures "
+             "that need frames; 0: none.  [default: 144, of many utterances 48 or 16]"),
     option("--input", is_flag=True,
              help="Hear the log-mel input, too: how like it each layer is and, by deconfounded_cka,"
              " how alike layers are without what they owe to it."),

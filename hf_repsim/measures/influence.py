@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from hf_repsim.measures import cka, deconfounded
+from hf_repsim.measures import cka, deconfounded, matching
 from hf_repsim.sample_rows import across
 
 if TYPE_CHECKING:
@@ -130,6 +130,24 @@ def flat_pearson(rows: PairRows) -> Tensor:
     value, scale = xy / math.sqrt(xx * yy), math.sqrt(xx * yy)
     psi = products[0] / scale - value / 2 * (products[1] / xx + products[2] / yy)
     return psi if value >= 0 else -psi
+
+
+def neuron_matching(rows: PairRows) -> Tensor:
+    """Of the mean of the largest |r| of units, each with the unit that it is matched with now."""
+    r = matching.correlations(rows.pair)
+    x, y = (
+        side.rows[:, layer.live] / layer.scatter.diagonal()[layer.live].sqrt().to(side.rows)
+        for side, layer in ((rows.x, rows.pair.x), (rows.y, rows.pair.y))
+    )
+    psi = 0
+    for one, other, r_of in ((x, y, r), (y, x, r.T)):
+        largest, match = r_of.abs().max(1)
+        signs = r_of.gather(1, match[:, None])[:, 0].sign()
+        met = other[:, match]
+        both = (one * met) @ signs.to(one)
+        own = (one.square() + met.square()) @ largest.to(one)
+        psi = psi + (both - own / 2).double() / (2 * len(r_of))
+    return psi
 
 
 def _sizes(

@@ -19,9 +19,14 @@ def neuron_matching(pair: PairMoments) -> float:
     the sign of a unit means nothing before a linear map, and the mean of both directions, so that
     the measure is symmetric. Units that are constant take no part.
     """
-    scales = [_scale(layer) for layer in (pair.x, pair.y)]
-    r = (pair.xy[pair.x.live][:, pair.y.live] / torch.outer(*scales)).abs().clamp_max(1)
+    r = correlations(pair).abs()
     return float(r.amax(0).mean() + r.amax(1).mean()) / 2
+
+
+def correlations(pair: PairMoments) -> Tensor:
+    """Of the units that are not constant, (live of x, live of y) in [-1, 1]."""
+    scales = [_scale(layer) for layer in (pair.x, pair.y)]
+    return (pair.xy[pair.x.live][:, pair.y.live] / torch.outer(*scales)).clamp(-1, 1)
 
 
 def largest_of_chance(pair: PairMoments) -> float:

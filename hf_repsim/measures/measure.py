@@ -44,8 +44,8 @@ class Measure:
         default: part of a run that names no measure.
         influence: rows of a pair -> how far a little more weight on each would move the value;
             None where nobody has the formula.
-        owed: pair -> what the value owes to each utterance of the sample, for measures that are
-            computed from its rows alone; None for others.
+        owed: pair -> what the value owes to each utterance of the sample, and the noise in it, for
+            measures that are computed from its rows alone; None for others.
     """
 
     name: str

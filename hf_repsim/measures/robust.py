@@ -9,25 +9,19 @@ utterances. How like a layer stays to itself tells whether it is the one that is
 from __future__ import annotations
 
 import math
-from threading import RLock
 
 import torch
 from torch import Tensor
 
+from hf_repsim.measures.blocked import blocked_hsic
 from hf_repsim.measures.cka import hsic_blocked
-from hf_repsim.measures.sampled import ROUNDING, blocked_hsic, require, rows_of
-from hf_repsim.moments import Moments
+from hf_repsim.measures.kernels import PLAIN, WITHOUT_TOP, ZSCORED, Kernels
+from hf_repsim.measures.sampled import ROUNDING, require
 from hf_repsim.origin import knows_utterances
-from hf_repsim.pair import PairMoments, Scoring, Undefined, once
-from hf_repsim.spectrum import DEAD, LIKENESSES
+from hf_repsim.pair import PairMoments, Scoring, Undefined
+from hf_repsim.spectrum import LIKENESSES
 
-ROWS = 768  # at most, as products of all with all are kept of each layer
-EXTREME = 0.01  # share of the frames of a layer that counts as extreme, at least one frame
 NOTHING = 1e-10  # of the products of a layer: what is left of them when there is nothing left
-# The first component is sought among so many directions, in so many steps at most, and as exactly
-# as rows in float32 have it.
-DIRECTIONS, STEPS, EXACT = 16, 50, 1e-7
-PLAIN, WITHOUT_TOP, ZSCORED = range(3)
 
 
 def sampled_cka(pair: PairMoments) -> float:
@@ -69,14 +63,9 @@ def cka_trimmed(pair: PairMoments) -> float:
     what else was compared. Raises Undefined as `sampled_cka`, of the frames that are left.
     """
     require(pair, n_utterances=4)
-    kernels, kept = pair.of_all(Kernels), _kept(pair)
-    owner = kernels.owner[kept]
+    owner, both = trimmed(pair)
     if (n := len(owner.unique())) < 4:
         raise Undefined(f"needs 4 utterances with frames that are not extreme, has {n}")
-    both = torch.stack([kernels.products[place][kept][:, kept] for place in pair.places])
-    # about the mean of what is left, as extreme frames move the mean
-    both -= both.mean(1, keepdim=True)
-    both -= both.mean(2, keepdim=True)
     hsic, _ = blocked_hsic(owner, 2, lambda here: both[:, here])
     own = [(float(hsic[i, i]), float(both[i].square().mean())) for i in (0, 1)]
     return _normalised(pair, float(hsic[0, 1]), own)
@@ -94,48 +83,17 @@ def trimmed_size(pair: PairMoments) -> dict[str, int]:
     return _size(pair.of_all(Kernels).owner[_kept(pair)])
 
 
-class Kernels:
-    """Products of kept frames in each layer, with and without what may rule them."""
+def trimmed(pair: PairMoments) -> tuple[Tensor, Tensor]:
+    """Of the frames that are extreme in neither layer: whose they are, and their products.
 
-    def __init__(self, moments: Moments) -> None:
-        self.lock = RLock()
-        rows = rows_of(moments, ROWS)
-        self._frames, self.owner = rows.layers, rows.owner
-
-    @once
-    def products(self) -> Tensor:
-        """Of each layer about its mean, (layers, n, n) float64."""
-        return torch.stack([x @ x.T for x in self._frames])
-
-    @once
-    def extreme(self) -> Tensor:
-        """(layers, n) bool: the frames that are furthest from the mean of a layer."""
-        squares = self.products.diagonal(dim1=1, dim2=2)
-        n_extreme = math.ceil(EXTREME * squares.shape[1])
-        far = squares.topk(n_extreme, dim=1).indices
-        return torch.zeros_like(squares, dtype=torch.bool).scatter_(1, far, value=True)
-
-    @once
-    def hsic(self) -> tuple[Tensor, Tensor]:
-        """By two of `PLAIN`, `WITHOUT_TOP`, `ZSCORED` of two layers, and mean squares of products.
-
-        (3, layers, 3, layers) and (3, layers) float64; the second of all pairs of frames.
-        """
-        top = torch.stack([first_component(x) for x in self._frames])
-        scaled = [_zscored(x) for x in self._frames]
-
-        def kernels(here: slice) -> Tensor:
-            plain = self.products[:, here]
-            without_top = plain - top[:, here, None] * top[:, None]
-            zscored = [z[here] @ z.T for z in scaled]
-            found = torch.cat([plain, without_top, torch.stack(zscored)])
-            squares.add_(found.square().sum((1, 2)))
-            return found
-
-        n = len(self._frames)
-        squares = top.new_zeros(3 * n)
-        hsic, _ = blocked_hsic(self.owner, 3 * n, kernels)
-        return hsic.reshape(3, n, 3, n), squares.reshape(3, n) / len(self.owner) ** 2
+    (n,) int64 and (2, n, n) float64.
+    """
+    kernels, kept = pair.of_all(Kernels), _kept(pair)
+    both = torch.stack([kernels.products[place][kept][:, kept] for place in pair.places])
+    # about the mean of what is left, as extreme frames move the mean
+    both -= both.mean(1, keepdim=True)
+    both -= both.mean(2, keepdim=True)
+    return kernels.owner[kept], both
 
 
 def likeness(scoring: Scoring) -> list[dict[str, float]]:
@@ -162,28 +120,6 @@ def likeness(scoring: Scoring) -> list[dict[str, float]]:
         shares = (share.clamp_max(1).sqrt() for share in (left, kept))
         found.append(dict(zip(LIKENESSES, map(float, (*own, *shares)), strict=True)))
     return found
-
-
-def first_component(x: Tensor) -> Tensor:
-    """(n,) float64: what centred rows (n, features) have in their first principal direction."""
-    rng = torch.Generator().manual_seed(0)
-    basis = torch.randn(x.shape[1], min(DIRECTIONS, *x.shape), generator=rng, dtype=x.dtype)
-    basis = basis.to(x.device)
-    for _ in range(STEPS):
-        basis = torch.linalg.qr(x.T @ (x @ basis)).Q
-        direction = basis @ torch.linalg.svd(x @ basis, full_matrices=False).Vh[0]
-        found = x @ direction
-        variance = found.square().sum()
-        if (x.T @ found - variance * direction).norm() <= EXACT * variance:
-            return found
-    left, values, _ = torch.linalg.svd(x, full_matrices=False)  # several components are as large
-    return left[:, 0] * values[0]
-
-
-def _zscored(x: Tensor) -> Tensor:
-    variances = x.square().mean(0)
-    live = variances > DEAD * variances.mean()
-    return x[:, live] / variances[live].sqrt()
 
 
 def _size(owner: Tensor) -> dict[str, int]:

@@ -15,13 +15,13 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from hf_repsim.measures.blocked import blocked_hsic
 from hf_repsim.moments import Moments
 from hf_repsim.pair import PairMoments, Undefined
 from hf_repsim.sample import FrameSample, by_side, evenly_spaced, few_of
 
 ROWS = 2048  # at most, for kernels and neighbours
 PAIRED_ROWS = 1024  # at most, where something is kept of each pair of them
-BLOCK = 128  # rows whose kernels with all others are held at once, of all layers
 BANDWIDTH = 0.4  # of the median distance; Kornblith et al. 2019 find 0.4 and 0.8 alike
 NEIGHBOURS = 10
 ROUNDING = 1e-6  # of a mean of squares: what its difference from another may owe to rounding
@@ -68,7 +68,8 @@ def mutual_knn(pair: PairMoments) -> float:
     counts = pair.of_all(rows_that_meet)
     if min(sum(counts) - n for n in counts) <= NEIGHBOURS:
         raise Undefined(f"needs more than {NEIGHBOURS} frames of other utterances to choose from")
-    return _at(pair, pair.of_all(shared_neighbours))[0]
+    x, y = pair.of_all(nearest)[list(pair.places), :, :NEIGHBOURS]
+    return int((x[:, :, None] == y[:, None]).sum()) / x.numel()
 
 
 def rsa(pair: PairMoments) -> float:
@@ -115,59 +116,20 @@ def rbf_hsic(moments: Moments) -> tuple[Tensor, Tensor]:
     return blocked_hsic(rows.owner, len(rows.layers), kernels)
 
 
-def blocked_hsic(
-    owner: Tensor, n_kernels: int, kernels: Callable[[slice], Tensor]
-) -> tuple[Tensor, Tensor]:
-    """HSIC of kernels, and mean products of two, each (kernels, kernels) float64.
+def nearest(moments: Moments) -> Tensor:
+    """Rows of other utterances that are nearest by cosine, about the mean; the nearest first.
 
-    The same U-statistic as `cka.hsic_blocked`, of kernels k(i, j) in the place of products.
-
-    Args:
-        owner: (n,) int64, which utterance a row is of.
-        n_kernels: how many there are.
-        kernels: some rows -> (kernels, these rows, n) float64: of each kernel their k(i, j).
-    """
-    counts = owner.bincount()
-    n_utterances = len(counts)
-    pairs, triples = owner.new_zeros(2, n_kernels, n_kernels, dtype=torch.float64)
-    blocks = owner.new_zeros(n_kernels, n_utterances, n_utterances, dtype=torch.float64)
-    for start in range(0, len(owner), BLOCK):
-        here = slice(start, start + BLOCK)
-        apart = kernels(here) * (owner[here, None] != owner)
-        by_utterance = apart.new_zeros(*apart.shape[:2], n_utterances).index_add_(2, owner, apart)
-        blocks.index_add_(1, owner[here], by_utterance)
-        pairs += _products(apart)
-        triples += _products(by_utterance.sum(2)) - _products(by_utterance)
-    sums = blocks.sum(2)
-    totals = sums.sum(1)
-    quadruples = torch.outer(totals, totals) - 4 * _products(sums) + 2 * _products(blocks)
-    n, n2, n3, n4 = (sum(count**k for count in counts.tolist()) for k in range(1, 5))
-    squares = pairs / (n**2 - n2)
-    hsic = (
-        squares
-        + quadruples / max(1, n**4 - 6 * n**2 * n2 + 8 * n * n3 + 3 * n2**2 - 6 * n4)
-        - 2 * triples / max(1, n**3 - 3 * n * n2 + 2 * n3)
-    )
-    return hsic, squares
-
-
-def shared_neighbours(moments: Moments) -> Tensor:
-    """Mean share of nearest neighbours by cosine, about the mean, that two layers have in common.
-
-    (layers, layers) float64. Neighbours are of other utterances.
+    (layers, rows, twice `NEIGHBOURS` or all there are) int64: those that follow are the neighbours
+    of a sample without some utterance.
     """
     rows = rows_of(moments, ROWS)
-    owner, found = rows.owner, []
+    most = min(2 * NEIGHBOURS, len(rows.owner) - max(rows.counts))
+    found = []
     for frames in rows.layers:
         unit = torch.nn.functional.normalize(frames, dim=1)
-        near = (unit @ unit.T).masked_fill_(owner[:, None] == owner, -math.inf)
-        found.append(near.topk(NEIGHBOURS, dim=1).indices)
-    table = owner.new_zeros(len(found), len(found), dtype=torch.float64)
-    for a, one in enumerate(found):
-        for b, other in enumerate(found[: a + 1]):
-            both = int((one[:, :, None] == other[:, None, :]).sum())
-            table[a, b] = table[b, a] = both / one.numel()
-    return table
+        near = (unit @ unit.T).masked_fill_(rows.owner[:, None] == rows.owner, -math.inf)
+        found.append(near.topk(most, dim=1).indices)
+    return torch.stack(found)
 
 
 def ranked_distances(moments: Moments) -> Tensor:
@@ -175,7 +137,8 @@ def ranked_distances(moments: Moments) -> Tensor:
 
     (layers, layers) float64; 0 with itself for a layer whose distances are all the same.
     """
-    return _products(normalised_ranks(rows_of(moments, PAIRED_ROWS)))
+    ranks = normalised_ranks(rows_of(moments, PAIRED_ROWS))
+    return ranks @ ranks.T
 
 
 def normalised_ranks(rows: Rows) -> Tensor:
@@ -260,12 +223,6 @@ def _at(pair: PairMoments, table: Tensor) -> tuple[float, float, float]:
     """Of x with y, of x with itself, of y with itself."""
     a, b = pair.places
     return float(table[a, b]), float(table[a, a]), float(table[b, b])
-
-
-def _products(tables: Tensor) -> Tensor:
-    """Sums of products of the tables of two layers, (layers, layers)."""
-    flat = tables.flatten(1)
-    return flat @ flat.T
 
 
 def meeting(owner: Tensor) -> Tensor:
