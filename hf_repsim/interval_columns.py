@@ -8,19 +8,25 @@ from typing import Any
 
 from torch import Tensor
 
+from hf_repsim.effective import ENOUGH_FRAMES
 from hf_repsim.intervals import Influence, Intervals, Parts, of_pair, of_parts
-from hf_repsim.measures import MEASURES
-from hf_repsim.pair import Scoring
+from hf_repsim.measures import MEASURES, Measure
+from hf_repsim.pair import PairMoments, Scoring
+from hf_repsim.pair_rows import PairRows
 from hf_repsim.result import SimilarityResult
-from hf_repsim.sample_rows import PairRows, Sampled
+from hf_repsim.sample_rows import Sampled
 
 PARTS = "parts"  # what `add_intervals` takes from a row
 LEAST_FREEDOM = 2  # below that, t-quantiles say nothing: 12.7 standard errors with 1
 FEW_SPEAKERS = 10  # fewer units than that make a note
+MOST_BIAS = 3  # errors: a second order, by which bias is known, falls short beyond that
 ROUNDING = 1e-5  # of what a value owes to all utterances, which adds up float32 products
 
 _NOT_KEPT = "no interval: no frames of one of the layers were kept"
-_FITTED = "no interval: those of CCA measures came out too narrow where truth was known"
+_FITTED = "no interval: nobody knows how much too high weights that are fitted make it"
+_SCARCE = f"no interval: fewer than {ENOUGH_FRAMES} independent frames per dimension"
+_REFUSED = "no interval: the value without bias, that of blocked_cka, is refused here"
+_BIASED = "no interval: what so few frames make it too high by is several times its error"
 _NO_FORMULA = "no interval: none is known for this measure"
 _FEW = "no interval: too few utterances, or a few rule the value"
 _LACKING = (
@@ -49,29 +55,48 @@ def parts_of(
 ) -> Parts | str:
     """What an interval of one value is made of, or why there is none; "" where no value is.
 
-    CCA measures, which fit directions, have none: on real speech their values hang on how many
-    frames there are more than on which, and intervals came out several times too narrow.
+    What fits directions has none where independent frames are few for its dimensions: its value
+    then hangs on how many frames there are more than on which.
     """
     entry = MEASURES[measure]
     if math.isnan(value):
         return ""
-    if entry.ranks is not None:
+    if entry.ranks is not None and entry.bias is None:
         return _FITTED
     if entry.influence is None and entry.owed is None:
         return _NO_FORMULA
     if sampled is None:
         return _NOT_KEPT
-    return of_pair(sampled, rows, measure, value=value)
+    if _is_scarce(entry, rows.pair):
+        return _SCARCE
+    parts = of_pair(sampled, rows, measure, value=value)
+    if bool(parts[0].isnan()):
+        return _REFUSED
+    return _BIASED if entry.bias is not None and _is_biased(sampled, parts) else parts
+
+
+def _is_biased(sampled: Sampled, parts: Parts) -> bool:
+    found = of_parts(sampled, [parts])
+    limit = MOST_BIAS * found.intervals().error.clamp_min(ROUNDING)
+    return not bool(found.bias.abs() <= limit)
+
+
+def _is_scarce(entry: Measure, pair: PairMoments) -> bool:
+    if entry.ranks is None:
+        return False
+    dimensions = sum(rank or 0 for rank in entry.ranks(pair))
+    return not min(pair.n_frames, entry.worth(pair)) >= ENOUGH_FRAMES * dimensions
 
 
 def add_intervals(sampled: Sampled | None, rows: Sequence[dict[str, Any]]) -> None:
     """Put `low`, `high` and `among_best` into the rows of one measure, from what `PARTS` holds.
 
-    Ends are those of a 95 % interval over utterances, within the range of the measure; nan, with a
-    note, where `parts_of` gave a reason, where there are fewer than `LEAST_FREEDOM` degrees of
-    freedom, or where the rows of the sample plainly lack frames that matter. `among_best` is
-    whether a layer of y is the best match of a layer of x (of one model of several), or no worse by
-    a paired interval of their difference; None where that is not known.
+    Ends are those of a 95 % interval, over utterances, for what endless audio would give, within
+    the range of the measure; nan, with a note, where `parts_of` gave a reason, where there are
+    fewer than `LEAST_FREEDOM` degrees of freedom, or where the rows of the sample plainly lack
+    frames that matter. `among_best` is whether a layer of y is the best match of a layer of x (of
+    one model of several), or no worse by a paired interval of their difference; None where that is
+    not known.
     """
     known, parts = [], []
     for row in rows:
