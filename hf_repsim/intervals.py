@@ -27,6 +27,7 @@ from hf_repsim.sample_rows import CONTRASTS, Sampled
 # With fewer degrees of freedom, what is taken off for noise is itself too noisy, and nothing is.
 # In simulations 95 % intervals cover 94 to 98 % with 4, and more, for being wider, with 10.
 ENOUGH_FREEDOM = 4
+ROUNDING = 1e-7  # a layer and itself have no bias
 _STEPS = 60  # at most, to a quantile
 
 # One value, how much too high it is on average, what it owes to each utterance, and the noise in
@@ -181,8 +182,10 @@ def of_pair(sampled: Sampled, rows: PairRows, measure: str, *, value: float | No
 
 def _bias(entry: Measure, rows: PairRows) -> float:
     if entry.unbiased is not None:
-        return entry.compute(rows.pair) - MEASURES[entry.unbiased].compute(rows.pair)
-    return 0.0 if entry.bias is None else entry.bias(rows)
+        bias = entry.compute(rows.pair) - MEASURES[entry.unbiased].compute(rows.pair)
+    else:
+        bias = 0.0 if entry.bias is None else entry.bias(rows)
+    return 0.0 if abs(bias) < ROUNDING else bias
 
 
 def _grouped(influence: Influence, unit_of: Mapping[str, str], share: float) -> Influence:

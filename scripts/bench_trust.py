@@ -43,7 +43,8 @@ def trust(setting: Setting) -> dict:
         models = loaded(names, setting.device)
         probe = _audio(setting)
         hear = partial(heard_whole, models, probe)
-        score(hear(), intervals=True)  # what is loaded and made once is no part of a run
+        moments = hear()
+        score(moments, intervals=True)  # what is loaded and made once is no part of a run
         seconds: dict[str, list[float]] = defaultdict(list)
         for turn in range(setting.sizes.repeats):
             say(f" turn {turn + 1}")
@@ -56,7 +57,7 @@ def trust(setting: Setting) -> dict:
             seconds[name] += [seconds_of(run) for _ in range(setting.sizes.repeats)]
     return {"title": "what trust costs, over a run without it", "rows": _rows(Timings(seconds))} | {
         "models": [Path(name).name for name in names] if setting.models else [],
-        "utterances": hear().n_utterances,
+        "utterances": moments.n_utterances,
         "notes": ["each feature alone is over the run that keeps frames; all of them, and keeping "
                   "frames, over the bare run; untrained models over compare"],
     }  # fmt: skip
