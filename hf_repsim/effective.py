@@ -27,6 +27,7 @@ from hf_repsim.sample_rows import names_of
 
 HALVINGS = 40  # of the interval in which a decay is sought
 _SLOWEST = 0.9999
+ENOUGH_FRAMES = 10  # per dimension: below that, a canonical correlation is mostly chance
 
 
 def by_variance(pair: PairMoments) -> float:

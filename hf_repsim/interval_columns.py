@@ -8,19 +8,24 @@ from typing import Any
 
 from torch import Tensor
 
+from hf_repsim.effective import ENOUGH_FRAMES
 from hf_repsim.intervals import Influence, Intervals, Parts, of_pair, of_parts
-from hf_repsim.measures import MEASURES
-from hf_repsim.pair import Scoring, Undefined
+from hf_repsim.measures import MEASURES, Measure
+from hf_repsim.pair import PairMoments, Scoring, Undefined
+from hf_repsim.pair_rows import PairRows
 from hf_repsim.result import SimilarityResult
-from hf_repsim.sample_rows import PairRows, Sampled
+from hf_repsim.sample_rows import Sampled
 from hf_repsim.units import UTTERANCE
 
 PARTS = "parts"  # what `add_intervals` takes from a row
 LEAST_FREEDOM = 2  # below that, t-quantiles say nothing: 12.7 standard errors with 1
+MOST_BIAS = 3  # errors: a second order, by which bias is known, falls short beyond that
 ROUNDING = 1e-5  # of what a value owes to all utterances, which adds up float32 products
 
 NOT_KEPT = "no interval: no frames of one of the layers were kept"
-_FITTED = "no interval: those of CCA measures came out too narrow where truth was known"
+_FITTED = "no interval: nobody knows how much too high weights that are fitted make it"
+_SCARCE = f"no interval: fewer than {ENOUGH_FRAMES} independent frames per dimension"
+_BIASED = "no interval: what so few frames make it too high by is several times its error"
 _FEW = "no interval: too few {}s, or a few rule the value"
 _ONE = "no interval: all utterances are by one {}"
 _LACKING = (
@@ -51,31 +56,48 @@ def parts_of(
 ) -> Parts | str:
     """What an interval of one value is made of, or why there is none; "" where no value is.
 
-    In place of frames that cannot be used `sampled` says why.
-    CCA measures, which fit directions, have none: on real speech their values hang on how many
-    frames there are more than on which, and intervals came out several times too narrow.
+    In place of frames that cannot be used `sampled` says why. What fits directions has none where
+    independent frames are few for its dimensions: its value then hangs on how many frames there are
+    more than on which.
     """
     entry = MEASURES[measure]
     if math.isnan(value):
         return ""
-    if entry.ranks is not None:
+    if entry.ranks is not None and entry.bias is None:
         return _FITTED
     if isinstance(sampled, str):
         return sampled
+    if _is_scarce(entry, rows.pair):
+        return _SCARCE
     try:
-        return of_pair(sampled, rows, measure, value=value)
+        parts = of_pair(sampled, rows, measure, value=value)
     except Undefined as why:
         return f"no interval: {why}"
+    return _BIASED if entry.bias is not None and _is_biased(sampled, parts) else parts
+
+
+def _is_biased(sampled: Sampled, parts: Parts) -> bool:
+    found = of_parts(sampled, [parts])
+    limit = MOST_BIAS * found.intervals().error.clamp_min(ROUNDING)
+    return not bool(found.bias.abs() <= limit)
+
+
+def _is_scarce(entry: Measure, pair: PairMoments) -> bool:
+    if entry.ranks is None:
+        return False
+    dimensions = sum(rank or 0 for rank in entry.ranks(pair))
+    return not min(pair.n_frames, entry.worth(pair)) >= ENOUGH_FRAMES * dimensions
 
 
 def add_intervals(sampled: Sampled | str, rows: Sequence[dict[str, Any]]) -> None:
     """Put `low`, `high` and `among_best` into the rows of one measure, from what `PARTS` holds.
 
-    Ends are those of a 95 % interval over the units, within the range of the measure; nan, with a
-    note, where `parts_of` gave a reason, where there are fewer than `LEAST_FREEDOM` degrees of
-    freedom, or where the rows of the sample plainly lack frames that matter. `among_best` is
-    whether a layer of y is the best match of a layer of x (of one model of several), or no worse by
-    a paired interval of their difference; None where that is not known.
+    Ends are those of a 95 % interval, over the units, for what endless audio would give, within
+    the range of the measure; nan, with a note, where `parts_of` gave a reason, where there are
+    fewer than `LEAST_FREEDOM` degrees of freedom, or where the rows of the sample plainly lack
+    frames that matter. `among_best` is whether a layer of y is the best match of a layer of x (of
+    one model of several), or no worse by a paired interval of their difference; None where that is
+    not known.
     """
     known, parts = [], []
     for row in rows:

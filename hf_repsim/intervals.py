@@ -19,18 +19,20 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hf_repsim.measures import MEASURES
+from hf_repsim.measures import MEASURES, Measure
 from hf_repsim.pair import Undefined
-from hf_repsim.sample_rows import CONTRASTS, PairRows, Sampled
+from hf_repsim.pair_rows import PairRows
+from hf_repsim.sample_rows import CONTRASTS, Sampled
 
 # With fewer degrees of freedom, what is taken off for noise is itself too noisy, and nothing is.
 # In simulations 95 % intervals cover 94 to 98 % with 4, and more, for being wider, with 10.
 ENOUGH_FREEDOM = 4
+ROUNDING = 1e-7  # a layer and itself have no bias
 _STEPS = 60  # at most, to a quantile
 
-# One value, what it owes to each utterance, and the noise in that: (), (utterances,) and
-# (contrasts, utterances) float64.
-Parts = tuple[Tensor, Tensor, Tensor]
+# One value, how much too high it is on average, what it owes to each utterance, and the noise in
+# that: (), (), (utterances,) and (contrasts, utterances) float64.
+Parts = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Influence:
 
     units: tuple[str, ...]  # names of utterances, speakers or groups
     values: Tensor  # (values,) float64
+    bias: Tensor  # (values,) float64, how much higher they are than endless audio would give
     moved: Tensor  # (units, values) float64: what the value owes to the unit, to first order
     noise: Tensor  # (contrasts, units, values), each of the size of the error in `moved`
 
@@ -66,13 +69,13 @@ class Influence:
                 "a difference has an interval only over the same utterances: these have "
                 f"{len(self.units)} and {len(other.units)} units, or others"
             )
-        parts = ("values", "moved", "noise")
+        parts = ("values", "bias", "moved", "noise")
         return replace(self, **{name: getattr(self, name) - getattr(other, name) for name in parts})
 
     def __getitem__(self, index: slice | Sequence[int] | Tensor) -> Influence:
         """Of some of the values."""
-        values, moved, noise = self.values[index], self.moved[:, index], self.noise[..., index]
-        return replace(self, values=values, moved=moved, noise=noise)
+        one = {name: getattr(self, name)[..., index] for name in ("values", "bias", "moved")}
+        return replace(self, **one, noise=self.noise[..., index])
 
     def called(self, rename: Callable[[str], str]) -> Influence:
         """With other names of the units."""
@@ -89,8 +92,9 @@ class Influence:
         return replace(self, units=units, moved=moved, noise=noise)
 
     def intervals(self, level: float = 0.95) -> Intervals:
-        """Values with t-quantiles of their standard errors around.
+        """Where endless audio would put the values: t-quantiles around them, less their bias.
 
+        An interval reaches at least to its value, be the bias larger than that.
         A unit's part is known up to noise where only some frames of an utterance were kept; the
         squares of the noise are taken off the squares of the parts. Where this leaves less than
         `ENOUGH_FREEDOM`, they are left on, and the interval is too wide rather than wrong.
@@ -108,7 +112,10 @@ class Influence:
         variance = torch.where(usable, clean, rough)
         freedom = torch.where(usable, free, free_rough)
         half = variance.sqrt() * t_quantiles((1 + level) / 2, freedom)
-        return Intervals(self.values - half, self.values + half, variance.sqrt(), freedom)
+        middle = self.values - self.bias
+        low, high = middle - half, middle + half
+        low, high = torch.minimum(low, self.values), torch.maximum(high, self.values)
+        return Intervals(low, high, variance.sqrt(), freedom)
 
 
 def of_sums(
@@ -134,8 +141,8 @@ def of_sums(
 
 def of_parts(sampled: Sampled, parts: Sequence[Parts]) -> Influence:
     """Of values for which `of_pair` gives parts, over the units of the sample."""
-    values, moved, noise = (torch.stack(part, -1) for part in zip(*parts, strict=True))
-    found = Influence(tuple(sampled.sample.utterances), values, moved, noise)
+    values, bias, moved, noise = (torch.stack(part, -1) for part in zip(*parts, strict=True))
+    found = Influence(tuple(sampled.sample.utterances), values, bias, moved, noise)
     if sampled.unit_of is not None:
         return _grouped(found, sampled.unit_of, sampled.share)
     scale = sampled.share**0.5
@@ -155,11 +162,11 @@ def of_pair(sampled: Sampled, rows: PairRows, measure: str, *, value: float | No
     value = torch.tensor(entry.compute(rows.pair) if value is None else value, dtype=torch.float64)
     if entry.owed is not None:
         moved, noise = entry.owed(rows.pair).cpu() * sampled.share**0.5
-        return value, moved, noise.expand(CONTRASTS, -1)
+        return value, value.new_zeros(()), moved, noise.expand(CONTRASTS, -1)
     if entry.influence is None:
         raise Undefined("none is known for this measure")
-    psi = entry.influence(rows).double()
-    return value, rows.by_utterance(psi).cpu(), rows.noise(psi).cpu()
+    psi, bias = entry.influence(rows).double(), _bias(entry, rows, value)
+    return value, bias, rows.by_utterance(psi).cpu(), rows.noise(psi).cpu()
 
 
 def _if_defined(sampled: Sampled, rows: PairRows, measure: str) -> Parts:
@@ -167,7 +174,19 @@ def _if_defined(sampled: Sampled, rows: PairRows, measure: str) -> Parts:
         return of_pair(sampled, rows, measure)
     except Undefined:
         missing = torch.full((len(sampled.counts),), math.nan, dtype=torch.float64)
-        return missing.new_tensor(math.nan), missing, missing.expand(CONTRASTS, -1)
+        return missing[0], missing[0], missing, missing.expand(CONTRASTS, -1)
+
+
+def _bias(entry: Measure, rows: PairRows, value: Tensor) -> Tensor:
+    bias = 0.0
+    if entry.unbiased is not None:
+        try:
+            bias = float(value) - MEASURES[entry.unbiased].compute(rows.pair)
+        except Undefined as why:
+            raise Undefined(f"{entry.unbiased}, the value without bias, is refused: {why}") from why
+    elif entry.bias is not None:
+        bias = entry.bias(rows)
+    return value.new_tensor(0.0 if abs(bias) < ROUNDING else bias)
 
 
 def _grouped(influence: Influence, unit_of: Mapping[str, str], share: float) -> Influence:
@@ -207,7 +226,7 @@ def jackknife(values: Tensor, without: Tensor, units: Sequence[str] = ()) -> Inf
         raise ValueError(f"a jackknife needs 2 groups of utterances, has {n}")
     moved = (without.mean(0) - without) * (n - 1) / n
     names = tuple(units) or tuple(map(str, range(n)))
-    return Influence(names, values, moved, torch.zeros_like(moved)[None])
+    return Influence(names, values, 0 * values, moved, torch.zeros_like(moved)[None])
 
 
 def _sum_and_freedom(squares: Tensor) -> tuple[Tensor, Tensor]:

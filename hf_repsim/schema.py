@@ -41,8 +41,9 @@ COLUMN_MEANINGS: dict[str, str] = {
     "it differs by measure; NaN where unknown",
     "n_utterances": "utterances the value rests on; these, not the frames, are independent",
     "note": "empty, or why the value was flagged or refused",
-    "low": "lower end of an interval for the value",
-    "high": "upper end of an interval for the value",
+    "low": "lower end of an interval for the value; of a similarity for that of endless audio, so "
+    "the value may be at an end of it",
+    "high": "upper end of it",
     "among_best": "whether layer_y is the best match of layer_x (in one of several models), or no "
     "worse by a 95 % interval of their difference; empty where that is not known",
     "untrained": "the value for the same layers of the same models with random weights",

@@ -12,6 +12,7 @@ import torch
 from tqdm.auto import tqdm
 
 from hf_repsim.chance_record import with_chance
+from hf_repsim.effective import ENOUGH_FRAMES
 from hf_repsim.interval_columns import NOT_KEPT, PARTS, add_intervals, parts_of
 from hf_repsim.measures import GROUPS, MEASURES, ROBUST, Measure
 from hf_repsim.measures.robust import likeness
@@ -25,7 +26,6 @@ from hf_repsim.units import UTTERANCE, check_unit, recorded
 
 MOST_THREADS = 16  # while scoring: each holds half a dozen matrices of a pair
 LOST = 0.1  # squared distance of the origin from the mean, in spreads, times a layer's floor
-ENOUGH_FRAMES = 10  # per dimension: below that, a canonical correlation is mostly chance
 
 
 def score(

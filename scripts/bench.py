@@ -34,6 +34,7 @@ SECTIONS = {  # name -> module and function, loaded when asked for; score and de
     "scaling": ("bench_scaling", "scaling"),
     "processes": ("bench_processes", "processes"),
     "memory": ("bench_memory", "memory"),
+    "trust": ("bench_trust", "trust"),
     "peers": ("bench_peer_section", "peers"),
 }
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "numpy")
@@ -93,6 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", action="append", choices=SECTIONS, metavar="SECTION",
                         help=f"one of {', '.join(SECTIONS)}; may be repeated")  # fmt: skip
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="what is measured")
+    parser.add_argument("--model", action="append", default=[], metavar="MODEL",
+                        help="one or two models for section trust, not random ones")  # fmt: skip
+    parser.add_argument("--audio", metavar="DATA", help="what they hear; the package's own speech")
+    parser.add_argument("--utterances", type=int, metavar="N", help="of that audio, at most")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything here")
     parser.add_argument("--chart", type=Path, metavar="FILE",
                         help="a PNG; without it, one beside the JSON")  # fmt: skip
@@ -100,14 +105,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _setting(label: str, device: str) -> Setting:
+def _setting(label: str, chosen: argparse.Namespace) -> Setting:
     sizes = SIZES[label]
-    if device == "cpu":
+    given = {"models": tuple(chosen.model), "audio": chosen.audio, "utterances": chosen.utterances}
+    if chosen.device == "cpu":
         # what is measured is the processor, also where a GPU could be had
         os.environ["ACCELERATE_USE_CPU"] = "1"
-        return Setting(sizes, torch.device("cpu"))
+        return Setting(sizes, torch.device("cpu"), **given)
     on_gpu = sizes if label == "tiny" else sizes.for_a_gpu()
-    return Setting(on_gpu, torch.device("cuda", torch.cuda.current_device()))
+    return Setting(on_gpu, torch.device("cuda", torch.cuda.current_device()), **given)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -123,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.path.append(str(chosen.peers))  # last: nothing of ours comes from there
     label = "quick" if chosen.quick else "tiny" if chosen.tiny else "full"
     names = chosen.only or list(SECTIONS)
-    setting = _setting(label, chosen.device)
+    setting = _setting(label, chosen)
     report = run(names, setting, label=label, peers=chosen.peers)
     if chosen.json:
         chosen.json.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")

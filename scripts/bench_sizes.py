@@ -161,6 +161,9 @@ class Setting:
     sizes: Sizes
     device: torch.device
     done: dict[str, dict] = field(default_factory=dict)
+    models: tuple[str, ...] = ()  # of section trust; none: a pair of `sizes.model`
+    audio: str | None = None  # of section trust, as for `Probe.parse`; None: the package's own
+    utterances: int | None = None  # of that audio, at most
 
     @property
     def on_gpu(self) -> bool:

@@ -4,8 +4,8 @@
 STANDS = {
     0: """
         chance chance_record clock effective interval_columns intervals lags measures moments origin
-        pair pairing products quota result rounding sample sample_rows schema spectrum table
-        text_clock totals units variates
+        pair pair_rows pairing products quota result rounding sample sample_rows schema spectrum
+        table text_clock totals units variates
     """,
     1: """
         ahead as_found audio circumstances columns course ctc frames input_frames labels lineup

@@ -37,7 +37,7 @@ def bench(folder: Path, *sections: str) -> dict:
 def measured(tmp_path_factory) -> tuple[dict, bytes]:
     """One run of the sections that take a second or two each, and its chart."""
     folder = tmp_path_factory.mktemp("bench")
-    quick = "gemm", "compare", "large", "share", "decode", "accumulate", "score", "scaling"
+    quick = "gemm", "compare", "large", "share", "decode", "accumulate", "score", "scaling", "trust"
     return bench(folder, *quick), (folder / "bench.png").read_bytes()
 
 
@@ -63,6 +63,16 @@ def test_bench_holds_each_way_of_comparing_to_its_aim(measured):
     assert aims["compare, CKA measures"] == aims["compare, CKA measures, of an hour"] == 1.05
     assert aims["compare, CKA from 16 frames an utterance"] == 1.05
     assert aims["two forward passes"] is None
+
+
+@pytest.mark.slow
+def test_bench_holds_all_that_trust_costs_to_a_tenth_of_a_run(measured):
+    trust = measured[0]["sections"]["trust"]
+    aims = {row["job"]: row["aim"] for row in trust["rows"]}
+    assert aims.pop("all of these") == 1.1 and not any(aims.values())
+    assert set(aims) > {"intervals", "robust measures", "untrained models, too"}
+    ratios = {row["job"]: row["ratio"] for row in trust["rows"]}
+    assert ratios["nulls and independent frames"] > 1 and trust["utterances"] > 1
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ def result():
 @pytest.mark.parametrize(
     ("measure", "why"),
     [
-        ("pwcca", "those of CCA measures came out too narrow"),
+        ("pwcca", "nobody knows how much too high"),
         ("cka_without_top", "the first two components of x/encoder.0 are nearly as large"),
     ],
 )
@@ -38,10 +38,11 @@ def test_a_value_without_an_interval_says_why(measure, why):
 
 
 def test_of_two_utterances_the_note_says_that_they_are_too_few():
-    found = score(sums_with_frames(range(2)), ["linear_cka"], intervals=True)
-    assert found.notes("linear_cka") == {
-        "no interval: too few utterances, or a few rule the value": 9
-    }
+    found = score(sums_with_frames(range(2)), ["linear_cka", "flat_pearson"], intervals=True)
+    few = "no interval: too few utterances, or a few rule the value"
+    assert found.notes("flat_pearson")[few] == 3
+    refused = "no interval: blocked_cka, the value without bias, is refused: "
+    assert found.notes("linear_cka") == {refused: 9}
 
 
 def test_the_best_match_is_marked_with_those_that_are_no_worse(result):

@@ -68,11 +68,11 @@ def test_the_same_name_of_other_audio_is_another_utterance():
 
 
 def test_measures_without_intervals_have_none_and_the_text_counts_those_that_have():
-    a, b = (result_of(ALL, ["linear_cka", "cca"]) for _ in range(2))
+    a, b = (result_of(ALL, ["linear_cka", "pwcca"]) for _ in range(2))
     b.columns["value"][:] = [value - 0.5 for value in b.columns["value"]]
     found = contrast(a, b, intervals=True)
     ends = dict(zip(found.columns["measure"], found.columns["low"], strict=True))
-    assert math.isnan(ends["cca"])
+    assert math.isnan(ends["pwcca"])
     one, other = found.measures
     assert one.n_sure == one.n_intervals >= 6 and other.n_intervals == 0
     text = found.text()

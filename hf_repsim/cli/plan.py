@@ -33,8 +33,8 @@ def plan(where: str, *, as_json: bool, **asked: Any) -> None:
     """Say how many speakers, and utterances like those of a pilot, a question needs.
 
     WHERE is a result of `compare` or `matrix` with sums and frames: a folder or a dataset on the
-    Hub. For half of the pairs of layers, and for all; of CCA measures, which have no intervals,
-    how many give 30 frames a dimension.
+    Hub. For half of the pairs of layers, and for all; of CCA measures, which are too high
+    where frames are few, how many give 30 frames a dimension.
     """
     with errors():
         from hf_repsim.hub import open_result

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hf_repsim.pair import PairMoments
-    from hf_repsim.sample_rows import PairRows
+    from hf_repsim.pair_rows import PairRows
 
 INVARIANCES = ("translation", "permutation", "rotation", "scaling", "feature scaling", "linear map")
 ROTATION = frozenset({"translation", "permutation", "rotation", "scaling"})
@@ -44,6 +44,9 @@ class Measure:
         default: part of a run that names no measure.
         influence: rows of a pair -> how far a little more weight on each would move the value;
             None where nobody has the formula.
+        unbiased: name of the measure that estimates the same without a bias.
+        bias: rows of a pair -> how much higher the value is, on average, than that of endless
+            audio, to second order; None where nobody has the formula, or there is none.
         owed: pair -> what the value owes to each utterance of the sample, and the noise in it, for
             measures that are computed from its rows alone; None for others.
     """
@@ -67,4 +70,6 @@ class Measure:
     by_sample: bool = False
     default: bool = False
     influence: Callable[[PairRows], Tensor] | None = None
+    unbiased: str | None = None
+    bias: Callable[[PairRows], float] | None = None
     owed: Callable[[PairMoments], Tensor] | None = None
