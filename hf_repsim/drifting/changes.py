@@ -149,8 +149,8 @@ class Kept:
         if not quiet > 0 or not loud > 0:
             return {}
         ratio, moved = torch.tensor([math.log(quiet / loud) / 2]), (of_quiet - of_loud)[:, None] / 2
-        sure = Influence((*self.utterances,), ratio, moved, torch.zeros_like(moved)[None])
-        ends = sure.intervals()
+        known = {"bias": 0 * ratio, "noise": torch.zeros_like(moved)[None]}
+        ends = Influence((*self.utterances,), ratio, moved=moved, **known).intervals()
         found = {"quiet": math.sqrt(quiet), "loud": math.sqrt(loud)}
         return found | {"low": float(ends.low.exp()), "high": float(ends.high.exp())}
 
