@@ -58,8 +58,7 @@ def drift(
 
     Args:
         base: as for `accumulate`.
-        tuned: a model of the same layers, or a LoRA adapter of `base` (its folder or Hub name),
-            which is merged into it.
+        tuned: a model of the same layers, or a LoRA adapter of `base`, which is merged into it.
         probe: what both hear; text is read by `Probe.parse`, None is the package's own speech.
         measures: names of `MEASURES`, beside blocked CKA; None: SVCCA.
         seeds: other tuned copies, each held against `tuned`: how far two runs are from each other.
@@ -77,8 +76,8 @@ def drift(
     with ExitStack() as stack:
         how = {"called": adapter_of, **Options(**options).loading}
         models = [stack.enter_context(merged(model, base, **how)) for model in (tuned, *seeds)]
-        options |= {"probe": probe, "accelerator": accelerator}
-        session = drift_session(base, *models[:1], seeds=models[1:], **options)
+        heard = {"probe": probe, "accelerator": accelerator, **options}
+        session = drift_session(base, models[0], seeds=models[1:], **heard)
         how = {"intervals": True, "unit": unit, "untrained": untrained}
         result = listen_and_score(session, chosen, **how)
         return drifted(result, heard_seeds(session, models[1:], chosen))
