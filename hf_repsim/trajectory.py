@@ -81,8 +81,7 @@ def trajectory(
     require_input(measures, against == ["self"])  # where the input is one of the layers
     course = plan_course(run if isinstance(run, Run) else Run.open(run), **choice)
     refuse_lone_processes((accelerator := accelerator or processes()).num_processes)
-    probe = Probe.parse(probe) if isinstance(probe, str) else probe
-    audio = Audio(probe, rate=course.rate, batch_size=batch_size)
+    audio = Audio(Probe.of(probe), rate=course.rate, batch_size=batch_size)
     ears = _Ears(course, audio, accelerator.device)
     parts = Parts(folder, ears.key | {"measures": measures}, course.revisions)
     meetings = course.meetings(against)
