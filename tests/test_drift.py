@@ -248,7 +248,7 @@ def test_a_drift_is_saved_drawn_and_read_again(moved, tmp_path):
     assert any(line.get_linestyle() == "--" and line.get_ydata()[0] == chance for line in lines)
     (rings,) = (line for line in lines if line.get_markerfacecolor() == "none")
     assert list(rings.get_xdata()) == [1, 2]
-    assert own_figures(again).keys() == {"layers"} and heatmap(again) is not None
+    assert own_figures(again).keys() == {"drift"} and heatmap(again) is not None
 
 
 def test_strange_provenance_and_columns_of_a_drift_do_no_harm(moved):
@@ -266,7 +266,7 @@ def test_other_kinds_of_results_and_those_without_a_value_are_refused(moved):
         DriftTable.of(replace(moved, columns=columns))
     empty = replace(moved, columns=moved.columns | {"value": [math.nan] * 6})
     with pytest.raises(ValueError, match="no layer has a value of blocked_cka"):
-        own_figures(empty)["layers"](empty)
+        own_figures(empty)["drift"](empty)
     assert summarise(empty)[0].startswith("x and y heard")
 
 

@@ -26,7 +26,8 @@ _PICTURE = ".png"
 _CAPTIONS = {
     "convergence": "when each layer reaches its final state",
     "change": "how alike each layer is from checkpoint to checkpoint",
-    "drift": "how much each layer still is what it was",
+    "kept": "how much each layer has kept of what it was",
+    "drift": "what became of each layer",
     "steps": "layers over training with layers of the final checkpoint",
     "ends": "each layer with the input and the output",
     "adjacent": "neighbouring layers at the end of training",

@@ -17,8 +17,10 @@ from transformers import PreTrainedModel
 
 from hf_repsim.models.anatomy import Anatomy, anatomy_of
 from hf_repsim.models.configs import check_extractor, incomparable
+from hf_repsim.models.decoder import decoder_anatomy, teacher_of
 from hf_repsim.models.families import Family, find_family
 from hf_repsim.models.speech_model import SpeechModel
+from hf_repsim.models.teacher import Teacher
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -32,17 +34,27 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def model_in_hand(model: nn.Module, processor: Any, *, name: str) -> SpeechModel:
-    """What hears in a model, wherever its weights are and whatever mode it is in.
+def model_in_hand(
+    model: nn.Module,
+    processor: Any,
+    *,
+    name: str,
+    part: str = "encoder",
+    language: str | None = None,
+) -> SpeechModel:
+    """What hears in a model, or its decoder, wherever its weights are and whatever mode it is in.
 
     Args:
         model: Of transformers or of its author, and what may be around it.
-        processor: Its feature extractor, or a processor that has it.
+        processor: Its feature extractor, or a processor that has it; for a decoder one that has
+            the tokenizer, too.
         name: What results call it.
+        part: "encoder" or "decoder".
+        language: Of the transcripts, where a decoder knows several.
 
     Raises:
-        ValueError: It is no speech model, or there is no feature extractor that makes what it
-            hears.
+        ValueError: It is no speech model, there is no feature extractor that makes what it
+            hears, or no decoder or no tokenizer that makes it say transcripts.
     """
     whole, extractor = unwrapped(model), getattr(processor, "feature_extractor", processor)
     if not isinstance(whole, PreTrainedModel):
@@ -55,7 +67,10 @@ def model_in_hand(model: nn.Module, processor: Any, *, name: str) -> SpeechModel
         )
     family, extractor = find_family(whole.config.model_type), copy.deepcopy(extractor)
     try:
-        anatomy = _anatomy(family, whole, extractor)
+        anatomy, teacher = _anatomy(family, whole, extractor), None
+        if part == "decoder":
+            teacher = _teacher(family, whole, processor, language=language)
+            anatomy = decoder_anatomy(whole, anatomy, teacher.clock)
     except ValueError as error:
         raise incomparable(name, error) from error
     hooked = {n: replace(layer, hidden_state=None) for n, layer in anatomy.layers.items()}
@@ -68,6 +83,7 @@ def model_in_hand(model: nn.Module, processor: Any, *, name: str) -> SpeechModel
         processor=extractor,
         family=family,
         architecture=type(whole).__name__,
+        teacher=teacher,
     )
 
 
@@ -82,3 +98,18 @@ def _anatomy(family: Family, whole: PreTrainedModel, extractor: Any) -> Anatomy:
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         skeleton = type(whole)._from_config(config)
     return anatomy_of(family, skeleton, (config, extractor))
+
+
+def _teacher(
+    family: Family, whole: PreTrainedModel, processor: Any, *, language: str | None
+) -> Teacher:
+    """What makes its decoder say transcripts, by a tokenizer of ours: a language may be set."""
+    tokenizer = getattr(processor, "tokenizer", None)
+    if tokenizer is None:
+        raise ValueError(
+            "its decoder is made to say transcripts in the tokens of its tokenizer, and "
+            f"{type(processor).__name__} has none: give the whole processor as processor=..."
+        )
+    generation = getattr(whole, "generation_config", None)
+    how = {"generation": generation, "language": language}
+    return teacher_of(copy.deepcopy(tokenizer), family, whole, **how)
