@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import replace
 from itertools import islice
 
@@ -19,6 +20,7 @@ from hf_repsim.moments import Moments
 from hf_repsim.plot import heatmap
 from hf_repsim.probe import Probe
 from hf_repsim.reading import Reading
+from hf_repsim.report import write_page
 from hf_repsim.sample import FrameSample, by_side
 from hf_repsim.scoring import score
 from hf_repsim.storage import load_result
@@ -249,6 +251,19 @@ def test_a_drift_is_saved_drawn_and_read_again(moved, tmp_path):
     (rings,) = (line for line in lines if line.get_markerfacecolor() == "none")
     assert list(rings.get_xdata()) == [1, 2]
     assert own_figures(again).keys() == {"drift"} and heatmap(again) is not None
+
+
+def test_a_page_has_the_figure_of_each_drift_or_says_what_that_needs(moved, tmp_path, monkeypatch):
+    def page(**results):
+        return write_page(results, tmp_path / "page.html", title="It").read_text()
+
+    shown = page(a=moved, b=moved)
+    assert all(f"<figcaption>{name}</figcaption>" in shown for name in "ab")
+    assert shown.count('<img alt="') == 2
+    empty = replace(moved, columns=moved.columns | {"value": [math.nan] * 6})
+    assert "What became of each layer" not in page(a=empty)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert "is drawn where matplotlib is: pip install" in page(a=moved)
 
 
 def test_strange_provenance_and_columns_of_a_drift_do_no_harm(moved):

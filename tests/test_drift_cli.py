@@ -86,6 +86,7 @@ def test_what_was_kept_is_shown_published_and_told_as_a_command(done, tmp_path):
     assert "# What changed in the layers of `base` and `tuned`" in card_of(result)
     page = write_page({"it": result}, tmp_path / "page.html", title="It").read_text()
     assert "layers moved, their intervals being below" in page
+    assert "<figcaption>What became of each layer</figcaption>" in page
     assert run("plot", folder, "--kind", "drift", "-o", tmp_path / "l.svg").stdout
 
 

@@ -22,7 +22,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 _MAX_SHOWN, _MAX_ROWS, _MAX_COMMANDS = 3, 200, 12
 _PICTURE = ".png"
-# figures of a trajectory, those that say most first
+# figures of a trajectory and of a drift, those that say most first
 _CAPTIONS = {
     "convergence": "when each layer reaches its final state",
     "change": "how alike each layer is from checkpoint to checkpoint",
