@@ -76,8 +76,7 @@ def test_a_run_that_goes_on_counts_what_was_spent_before():
 def whole(tmp_path_factory):
     """A run that is heard at each update, and what TensorBoard got of it."""
     board, callback = Board(), listening(every=1)
-    never = {"save_strategy": "no", "eval_strategy": "no"}
-    trained(tmp_path_factory.mktemp("whole"), board, callback, **never)
+    trained(tmp_path_factory.mktemp("whole"), board, callback, save_strategy="no")
     return callback.result, board.drawn
 
 

@@ -46,26 +46,15 @@ def model_in_hand(
 
     Args:
         model: Of transformers or of its author, and what may be around it.
-        processor: Its feature extractor, or a processor that has it; for a decoder one that has
-            the tokenizer, too.
+        processor: Its feature extractor, or a processor that has it; for a decoder, the processor.
         name: What results call it.
-        part: "encoder" or "decoder".
-        language: Of the transcripts, where a decoder knows several.
+        part: "encoder" or "decoder"; `language` is of its transcripts, where it knows several.
 
     Raises:
-        ValueError: It is no speech model, there is no feature extractor that makes what it
-            hears, or no decoder or no tokenizer that makes it say transcripts.
+        ValueError: It is no speech model, or what prepares its audio or its transcripts is missing.
     """
-    whole, extractor = unwrapped(model), getattr(processor, "feature_extractor", processor)
-    if not isinstance(whole, PreTrainedModel):
-        raise incomparable(name, f"{type(whole).__name__} is no model of transformers")
-    if not isinstance(getattr(extractor, "sampling_rate", None), int):
-        given = "none" if processor is None else type(processor).__name__
-        raise ValueError(
-            f"audio for {name} is prepared by its feature extractor, and {given} was given: name "
-            "the processor, or the feature extractor itself, as processor=..."
-        )
-    family, extractor = find_family(whole.config.model_type), copy.deepcopy(extractor)
+    whole = _whole(model, name)
+    family, extractor = find_family(whole.config.model_type), _extractor(processor, name)
     try:
         anatomy, teacher = _anatomy(family, whole, extractor), None
         if part == "decoder":
@@ -85,6 +74,25 @@ def model_in_hand(
         architecture=type(whole).__name__,
         teacher=teacher,
     )
+
+
+def _whole(model: nn.Module, name: str) -> PreTrainedModel:
+    whole = unwrapped(model)
+    if not isinstance(whole, PreTrainedModel):
+        raise incomparable(name, f"{type(whole).__name__} is no model of transformers")
+    return whole
+
+
+def _extractor(processor: Any, name: str) -> Any:
+    """A feature extractor of ours, as the one that is given."""
+    extractor = getattr(processor, "feature_extractor", processor)
+    if not isinstance(getattr(extractor, "sampling_rate", None), int):
+        given = "none" if processor is None else type(processor).__name__
+        raise ValueError(
+            f"audio for {name} is prepared by its feature extractor, and {given} was given: name "
+            "the processor, or the feature extractor itself, as processor=..."
+        )
+    return copy.deepcopy(extractor)
 
 
 def _anatomy(family: Family, whole: PreTrainedModel, extractor: Any) -> Anatomy:
