@@ -48,7 +48,8 @@ def model_in_hand(
         model: Of transformers or of its author, and what may be around it.
         processor: Its feature extractor, or a processor that has it; for a decoder, the processor.
         name: What results call it.
-        part: "encoder" or "decoder"; `language` is of its transcripts, where it knows several.
+        part: "encoder" or "decoder".
+        language: Of the transcripts, where a decoder knows several.
 
     Raises:
         ValueError: It is no speech model, or what prepares its audio or its transcripts is missing.
@@ -62,13 +63,12 @@ def model_in_hand(
             anatomy = decoder_anatomy(whole, anatomy, teacher.clock)
     except ValueError as error:
         raise incomparable(name, error) from error
-    hooked = {n: replace(layer, hidden_state=None) for n, layer in anatomy.layers.items()}
     return SpeechModel(
         name=name,
         revision=None,
         model_type=whole.config.model_type,
         whole=whole,
-        anatomy=replace(anatomy, layers=hooked),
+        anatomy=anatomy,
         processor=extractor,
         family=family,
         architecture=type(whole).__name__,
@@ -96,7 +96,7 @@ def _extractor(processor: Any, name: str) -> Any:
 
 
 def _anatomy(family: Family, whole: PreTrainedModel, extractor: Any) -> Anatomy:
-    """Where it hears, found on a skeleton of it."""
+    """Where it hears, found on a skeleton of it; layers are had by hooks alone."""
     importlib.import_module(family.home)
     if why := family.refused(whole.config):
         raise ValueError(why)
@@ -105,7 +105,9 @@ def _anatomy(family: Family, whole: PreTrainedModel, extractor: Any) -> Anatomy:
     # the initialisation of a skeleton draws random numbers all the same
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         skeleton = type(whole)._from_config(config)
-    return anatomy_of(family, skeleton, (config, extractor))
+    found = anatomy_of(family, skeleton, (config, extractor))
+    hooked = {n: replace(layer, hidden_state=None) for n, layer in found.layers.items()}
+    return replace(found, layers=hooked)
 
 
 def _teacher(
