@@ -35,7 +35,7 @@ _READING = (
 
 
 @styled
-def layers(result: SimilarityResult, measure: str | None = None) -> Figure:
+def drift(result: SimilarityResult, measure: str | None = None) -> Figure:
     """Value with its interval over depth, other runs and chance; below directions and distance.
 
     None as measure: blocked CKA. Raises ValueError as ``DriftTable.of``, and where no layer has a
@@ -77,7 +77,7 @@ def layers(result: SimilarityResult, measure: str | None = None) -> Figure:
     return sheet.figure
 
 
-DRIFT_FIGURES: dict[str, Callable[..., Figure]] = {"layers": layers}
+DRIFT_FIGURES: dict[str, Callable[..., Figure]] = {"drift": drift}
 
 
 def _draw_values(axes: Axes, found: DriftTable) -> None:

@@ -28,7 +28,7 @@ from hf_repsim.listening import (
     refuse_lone_processes,
 )
 from hf_repsim.memory import sums_device
-from hf_repsim.models.checkpoint import PARTS as PARTS_OF_MODELS
+from hf_repsim.models.decoder import check_part
 from hf_repsim.models.speech_model import PRECISIONS
 from hf_repsim.moments import Moments
 from hf_repsim.pairing import Pairs
@@ -87,10 +87,7 @@ class Options:
             raise ValueError(f"sample_frames must be 0 or more, not {self.sample_frames}")
         if self.precision not in (None, *PRECISIONS):
             raise ValueError(f"no precision {self.precision!r}; known: {', '.join(PRECISIONS)}")
-        if self.part not in PARTS_OF_MODELS:
-            raise ValueError(f"no part {self.part!r}; known: {', '.join(PARTS_OF_MODELS)}")
-        if self.language is not None and self.part != "decoder":
-            raise ValueError("a language is of transcripts, which decoders say: part='decoder'")
+        check_part(self.part, self.language)
         if self.resume and self.folder is None:
             raise ValueError("to resume, name the folder in which the sums were kept")
 

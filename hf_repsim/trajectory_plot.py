@@ -23,7 +23,7 @@ from hf_repsim.sheet import Sheet
 from hf_repsim.trajectory_layers import adjacent, ends, steps, variants
 from hf_repsim.trajectory_panels import Cast, OverSeeds
 from hf_repsim.trajectory_runs import TrainedRun, encoder_label, runs_of
-from hf_repsim.watch_plot import drift
+from hf_repsim.watch_plot import kept
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -167,7 +167,7 @@ def error(result: SimilarityResult, measure: str | None = None) -> Figure:
 
 TRAJECTORY_FIGURES: dict[str, Callable[[SimilarityResult, str | None], Figure]] = {
     "change": change,
-    "drift": drift,
+    "kept": kept,
     "convergence": convergence,
     "steps": steps,
     "adjacent": adjacent,

@@ -1,4 +1,4 @@
-"""A figure of a trajectory: layers over steps, and how much of a reference each one still is."""
+"""A figure of a trajectory: layers over steps, and how much of a reference each one has kept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NO_REFERENCE = ("self", "final")  # of these no layer starts
 
 
 @panels.styled
-def drift(result: SimilarityResult, measure: str | None = None) -> Figure:
+def kept(result: SimilarityResult, measure: str | None = None) -> Figure:
     """Each layer (rows, the first at the bottom) with itself in a reference, over checkpoints.
 
     The reference is the first checkpoint, if the run met that, else the first one that it met.

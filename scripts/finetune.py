@@ -10,11 +10,11 @@ file, a folder, NAME[:CONFIG][:SPLIT] on the Hub. Without --eval-data some speak
 that error rates are of speakers whom it has not heard.
 
 While it learns, a callback compares each layer with what it was; before and after, WER and CER are
-taken; in the end the model is compared with what it was, layer by layer. OUT then has
+taken; in the end `hf-repsim drift` tells what became of each layer. OUT then has
 
     model          weights, processor and card: transformers loads it, hf-repsim compares it
-    comparison     of it with MODEL, and
-    repsim         over training: hf-repsim show, hf-repsim plot --kind drift
+    drift          of it from MODEL: hf-repsim show, hf-repsim plot --kind drift
+    repsim         over training: hf-repsim show, hf-repsim plot --kind kept
     report.html    both, for any browser
     eval.parquet   the audio that was evaluated on
     finetune.json  settings, what was left out, error rates, and what listening cost
@@ -80,6 +80,10 @@ def _evaluation(group: Any) -> None:
     add("--eval-steps", type=int, metavar="N", help="updates between evaluations (a fifth of all)")
     add("--probe", metavar="DATA", help="what the layers hear, 16 utterances (those evaluated on)")
     add("--listen-every", type=int, metavar="N", help="updates (after each evaluation)")
+    add("--listen-at-most", type=float, metavar="SHARE",
+        help="of the time, as 0.05: hearings that would pass it are skipped (none)")  # fmt: skip
+    add("--part", choices=("encoder", "decoder"), default="encoder",
+        help="whose layers are followed and compared (encoder)")  # fmt: skip
     add("--against", default="initial", metavar="WHAT",
         help="what layers are compared with: initial, previous, or a model (initial)")  # fmt: skip
 

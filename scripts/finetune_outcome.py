@@ -13,7 +13,7 @@ from finetune_models import Recogniser
 from huggingface_hub import ModelCardData, get_token
 from transformers import Trainer
 
-from hf_repsim import SimilarityResult, compare, load_model, push_model
+from hf_repsim import SimilarityResult, drift, load_model, push_model
 from hf_repsim.circumstances import now, versions
 from hf_repsim.hub import push_result
 from hf_repsim.markdown import code, plain, table
@@ -30,7 +30,7 @@ from hf_repsim.release.phrases import (
 from hf_repsim.report import write_page
 from hf_repsim.summary import summarise
 
-MODEL, COMPARISON, CURVES, REPORT = "model", "comparison", "repsim", "report.html"
+MODEL, DRIFT, CURVES, REPORT = "model", "drift", "repsim", "report.html"
 RECORD = "finetune.json"
 LAYERS = "-layers"  # behind the model's name: the dataset of its results
 _RATES = ("wer", "cer")
@@ -43,17 +43,12 @@ def outcome(
     out = asked.output.expanduser()
     rates = _rates(trainer.state.log_history)
     _save(found, out / MODEL)
-    tuned = load_model(out / MODEL, trust_remote_code=asked.trust_remote_code)
+    language = asked.language if asked.part == "decoder" else None
+    how = {"part": asked.part, "language": language, "trust_remote_code": asked.trust_remote_code}
+    tuned = load_model(out / MODEL, **how)
     tuned.name = asked.push_to_hub or out.resolve().name  # "model" would tell nobody which
-    result = compare(
-        asked.model,
-        tuned,
-        probe=asked.probe or str(out / "eval.parquet"),
-        pairs="same_depth",
-        intervals=True,
-        trust_remote_code=asked.trust_remote_code,
-    )
-    result.save(out / COMPARISON, exist_ok=True)
+    result = drift(asked.model, tuned, probe=asked.probe or str(out / "eval.parquet"), **how)
+    result.save(out / DRIFT, exist_ok=True)
     curves = SimilarityResult.load(out / CURVES)
     shown = {"before and after": result, "during training": curves}
     write_page(shown, out / REPORT, title=f"Fine-tuning {_name(asked.model)}")
@@ -138,7 +133,7 @@ def push(asked: argparse.Namespace, out: Path) -> dict[str, Any]:
     card = (out / MODEL / "README.md").read_text(encoding="utf-8")
     pushed = push_model(out / MODEL, name, card=card, private=private)
     rows = {"pushed": pushed.url}
-    for result in (CURVES, COMPARISON):
+    for result in (CURVES, DRIFT):
         rows[f"pushed {result}"] = push_result(out / result, name + LAYERS, private=private).url
     return rows
 

@@ -15,7 +15,7 @@ import soundfile
 import torch
 from datasets import Audio, Features, Value
 from finetune_models import Recogniser, adapted, load
-from finetune_outcome import check_push, outcome, push
+from finetune_outcome import CURVES, check_push, outcome, push
 from transformers import (
     PrinterCallback,
     Seq2SeqTrainer,
@@ -156,7 +156,15 @@ def _trainer(
 def _callback(asked: argparse.Namespace, out: Path) -> RepresentationSimilarityCallback:
     probe = asked.probe or str(out / EVAL)
     every = "eval" if asked.listen_every is None else asked.listen_every
-    return RepresentationSimilarityCallback(probe, against=asked.against, every=every)
+    return RepresentationSimilarityCallback(
+        probe,
+        against=asked.against,
+        every=every,
+        at_most=asked.listen_at_most,
+        part=asked.part,
+        language=asked.language if asked.part == "decoder" else None,
+        folder=out / CURVES,
+    )
 
 
 def _keep(clips: Sequence[Clip], path: Path) -> None:

@@ -162,7 +162,7 @@ def test_the_folder_holds_a_trajectory_with_error_rates_and_cost(tuned):
     assert cost["times"] == 3 and 0 < cost["share"] < 1
     assert cost["seconds"] < cost["training_seconds"]
     assert cost["bytes"] == 4 * 5 * 16 * saved.columns["n_frames"][0]
-    saved.plot("drift")
+    saved.plot("kept")
 
 
 def test_a_resumed_run_goes_on_with_what_its_layers_said_at_first(tmp_path, tuned):
@@ -238,7 +238,7 @@ def test_a_probe_of_which_nothing_can_be_said_is_refused(tmp_path):
 
 def test_a_probe_too_short_for_the_model_is_refused(tmp_path):
     probe = Probe(parquet(tmp_path, {"audio": [{"bytes": exact(noise(200)), "path": "a.wav"}]}))
-    with pytest.raises(ValueError, match="no utterance of the probe is long enough: "):
+    with pytest.raises(ValueError, match="no utterance of the probe can be heard by run: "):
         begun(trainer(tmp_path / "run"), RepresentationSimilarityCallback(probe))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from hf_repsim.drifting import drift_measures, drifted
 from hf_repsim.drifting.changes import Shape, anisotropy, lined_up
 from hf_repsim.moments import Moments
 from hf_repsim.plot import heatmap
+from hf_repsim.report import write_page
 from hf_repsim.sample import FrameSample, by_side
 from hf_repsim.scoring import score
 from hf_repsim.storage import load_result
@@ -245,7 +247,20 @@ def test_a_drift_is_saved_drawn_and_read_again(moved, tmp_path):
     assert any(line.get_linestyle() == "--" and line.get_ydata()[0] == chance for line in lines)
     (rings,) = (line for line in lines if line.get_markerfacecolor() == "none")
     assert list(rings.get_xdata()) == [1, 2]
-    assert own_figures(again).keys() == {"layers"} and heatmap(again) is not None
+    assert own_figures(again).keys() == {"drift"} and heatmap(again) is not None
+
+
+def test_a_page_has_the_figure_of_each_drift_or_says_what_that_needs(moved, tmp_path, monkeypatch):
+    def page(**results):
+        return write_page(results, tmp_path / "page.html", title="It").read_text()
+
+    shown = page(a=moved, b=moved)
+    assert all(f"<figcaption>{name}</figcaption>" in shown for name in "ab")
+    assert shown.count('<img alt="') == 2
+    empty = replace(moved, columns=moved.columns | {"value": [math.nan] * 6})
+    assert "What became of each layer" not in page(a=empty)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert "is drawn where matplotlib is: pip install" in page(a=moved)
 
 
 def test_strange_provenance_and_columns_of_a_drift_do_no_harm(moved):
@@ -263,7 +278,7 @@ def test_other_kinds_of_results_and_those_without_a_value_are_refused(moved):
         DriftTable.of(replace(moved, columns=columns))
     empty = replace(moved, columns=moved.columns | {"value": [math.nan] * 6})
     with pytest.raises(ValueError, match="no layer has a value of blocked_cka"):
-        own_figures(empty)["layers"](empty)
+        own_figures(empty)["drift"](empty)
     assert summarise(empty)[0].startswith("x and y heard")
 
 

@@ -68,7 +68,7 @@ def test_noise_in_one_layer_moves_it_and_those_above_and_fails_the_mark(done):
     assert f"first {names[place]}" in said.stdout.replace("first and most", "first")
     error = said.stderr.splitlines()[-1]
     assert error.startswith(f"Error: below 0.9 by blocked_cka: {names[place]} (")
-    assert {"layers.png", "similarity.parquet", "sample.safetensors"} < {
+    assert {"drift.png", "similarity.parquet", "sample.safetensors"} < {
         path.name for path in folder.iterdir()
     }
 
@@ -81,12 +81,13 @@ def test_what_was_kept_is_shown_published_and_told_as_a_command(done, tmp_path):
         result.provenance | {"probe": {"dataset": "embedded", "kind": "embedded"}}, []
     )[0]  # fmt: skip
     files, notes = Artifact.of(result).write(tmp_path / "artifact")
-    assert {"layers.png", "report.html"} < set(files) and notes == []
+    assert {"drift.png", "report.html"} < set(files) and notes == []
     assert "blocked_cka.png" not in files
     assert "# What changed in the layers of `base` and `tuned`" in card_of(result)
     page = write_page({"it": result}, tmp_path / "page.html", title="It").read_text()
     assert "layers moved, their intervals being below" in page
-    assert run("plot", folder, "--kind", "layers", "-o", tmp_path / "l.svg").stdout
+    assert "<figcaption>What became of each layer</figcaption>" in page
+    assert run("plot", folder, "--kind", "drift", "-o", tmp_path / "l.svg").stdout
 
 
 def test_a_model_held_against_itself_passes_any_mark(base, probe):

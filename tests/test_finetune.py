@@ -13,6 +13,7 @@ from speech_to_learn import table_to_learn
 from tiny_models import save_model
 from tiny_tokenizers import save_decoder
 
+from hf_repsim.cells import is_drift
 from hf_repsim.models.checkpoint import find_checkpoint
 from hf_repsim.result import SimilarityResult
 
@@ -58,7 +59,8 @@ def data(tmp_path_factory):
 @pytest.mark.slow
 def test_a_model_that_writes_is_tuned_compared_and_goes_on(finetune, data, tmp_path):
     model, out = save_decoder(tmp_path / "tiny", "whisper"), tmp_path / "out"
-    asked = (model, "--data", data, "-o", out, *QUICK)
+    asked = (model, "--data", data, "-o", out, *QUICK, "--part", "decoder")
+    asked += ("--listen-at-most", "1")
     status, said, errors = finetune(*asked)
     assert status == 0, errors
     assert "WER before:" in said and "listening:" in said
@@ -69,8 +71,10 @@ def test_a_model_that_writes_is_tuned_compared_and_goes_on(finetune, data, tmp_p
     assert str(tmp_path) not in (out / "finetune.json").read_text()
     curves = SimilarityResult.load(out / "repsim")
     assert set(curves.columns["step"]) == {0, 2, 4}
-    result = SimilarityResult.load(out / "comparison")
-    assert result.model_names() == ["tiny", "out"]
+    result = SimilarityResult.load(out / "drift")
+    assert result.model_names() == ["tiny", "out"] and is_drift(result)
+    assert result.layers_x == curves.layers_x == ["decoder.0", "decoder.1", "decoder.2", "final"]
+    assert curves.provenance["listening"]["at_most"] == 1
     assert (out / "report.html").read_text().count("Layer by layer") > 0
     assert find_checkpoint(out / "model").config.model_type == "whisper"
     refused = finetune(*asked)
@@ -91,7 +95,7 @@ def test_an_encoder_learns_to_spell_and_is_published(finetune, data, tmp_path):
     model, out = save_model(tmp_path / "tiny", "hubert-base"), tmp_path / "out"
     status, _, errors = finetune(model, "--data", data, "-o", out, *QUICK, "--license", "mit")
     assert status == 0, errors
-    assert SimilarityResult.load(out / "comparison").layers_y[-1] == "encoder.3"
+    assert SimilarityResult.load(out / "drift").layers_y[-1] == "encoder.3"
     vocabulary = json.loads((out / "model" / "vocab.json").read_text())
     assert sorted(vocabulary, key=vocabulary.get) == ["<pad>", "<unk>", "|", "a", "b", "c"]
     with LocalHub(tmp_path / "hub") as hub:
@@ -101,7 +105,8 @@ def test_an_encoder_learns_to_spell_and_is_published(finetune, data, tmp_path):
         *("processor_config.json", "tokenizer_config.json", "vocab.json"),
     ]
     assert "license: mit" in card and "| before |" in card and "## What training changed" in card
-    assert told == [2, True, "pushed", "pushed repsim", "pushed comparison"]
+    assert "moved" in card.split("## What training changed")[1]
+    assert told == [2, True, "pushed", "pushed repsim", "pushed drift"]
 
 
 @pytest.mark.slow
@@ -111,7 +116,7 @@ def test_adapters_are_trained_beside_a_new_head_and_merged(finetune, data, tmp_p
     asked = (model, "--data", data, "-o", out, *QUICK, "--lora", "2", "--learning-rate", "0.1")
     status, _, errors = finetune(*asked)
     assert status == 0, errors
-    merged = SimilarityResult.load(out / "comparison").matrix("blocked_cka").diagonal()
+    merged = SimilarityResult.load(out / "drift").matrix("blocked_cka").diagonal()
     curves = SimilarityResult.load(out / "repsim").select("step", 4).columns["value"]
     assert list(merged) == pytest.approx(curves, abs=1e-4)
     assert "adapters of rank 2, merged" in (out / "model" / "README.md").read_text()

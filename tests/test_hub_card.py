@@ -18,7 +18,7 @@ from hf_repsim.hub.artifact import result_key
 from hf_repsim.hub.card import Entry, entries_of, models_of, newest_first, updated_card
 from hf_repsim.hub.words import _CAPTIONS, card_text
 from hf_repsim.result import COLUMN_MEANINGS
-from hf_repsim.trajectory_plot import TRAJECTORY_FIGURES
+from hf_repsim.trajectory_plot import DRIFT_FIGURES, TRAJECTORY_FIGURES
 
 LATER = f"{DAY}T11:30:00+00:00"
 
@@ -69,8 +69,8 @@ def test_all_pictures_but_the_first_are_folded_those_that_say_most_first():
     assert "<summary>3 more pictures</summary>" in text
 
 
-def test_every_figure_of_a_trajectory_has_a_caption():
-    assert set(_CAPTIONS) == set(TRAJECTORY_FIGURES)
+def test_every_figure_of_a_trajectory_or_a_drift_has_a_caption():
+    assert set(_CAPTIONS) == set(TRAJECTORY_FIGURES | DRIFT_FIGURES)
 
 
 def test_every_column_is_described_in_the_same_words_everywhere():

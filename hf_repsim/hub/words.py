@@ -22,11 +22,12 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 _MAX_SHOWN, _MAX_ROWS, _MAX_COMMANDS = 3, 200, 12
 _PICTURE = ".png"
-# figures of a trajectory, those that say most first
+# figures of a trajectory and of a drift, those that say most first
 _CAPTIONS = {
     "convergence": "when each layer reaches its final state",
     "change": "how alike each layer is from checkpoint to checkpoint",
-    "drift": "how much each layer still is what it was",
+    "kept": "how much each layer has kept of what it was",
+    "drift": "what became of each layer",
     "steps": "layers over training with layers of the final checkpoint",
     "ends": "each layer with the input and the output",
     "adjacent": "neighbouring layers at the end of training",

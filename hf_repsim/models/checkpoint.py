@@ -20,7 +20,7 @@ from torch import nn
 from hf_repsim.models.anatomy import Anatomy, anatomy_of, find_head
 from hf_repsim.models.classes import find_class
 from hf_repsim.models.configs import incomparable, read_config, read_extractor, read_family
-from hf_repsim.models.decoder import decoder_anatomy, find_teacher
+from hf_repsim.models.decoder import check_part, decoder_anatomy, find_teacher
 from hf_repsim.models.ear import find_tower
 from hf_repsim.models.families import Family
 from hf_repsim.models.files import EXTRACTORS, SAFETENSORS, ModelFiles
@@ -28,7 +28,6 @@ from hf_repsim.models.layers import Layer
 from hf_repsim.models.teacher import Teacher
 from hf_repsim.models.tower_weights import read_alone, read_mapped
 
-PARTS = ("encoder", "decoder")
 TWIN_SEED = 0  # of the random weights of an untrained model
 
 
@@ -275,8 +274,7 @@ def find_checkpoint(
         ConnectionError: If the Hub is needed and cannot be reached.
         ValueError: If it is no speech model that we know, or lacks a part that is needed.
     """
-    if part not in PARTS:
-        raise ValueError(f"no part {part!r}; known: {', '.join(PARTS)}")
+    check_part(part)
     family = read_family(files := ModelFiles.locate(name, revision))
     if trust_remote_code and files.commit:
         snapshot_download(files.name, revision=files.commit, allow_patterns=["*.py"])

@@ -20,6 +20,7 @@ from hf_repsim.models.taps import INPUT, LAST
 from hf_repsim.models.teacher import Teacher
 from hf_repsim.text_clock import TextClock
 
+PARTS = ("encoder", "decoder")
 TOKENS = "decoder_input_ids"
 _ATTENDS = "encoder_hidden_states"
 _GENERATION = "generation_config.json"
@@ -31,6 +32,14 @@ _FILES = (
 )
 # how many positions a decoder has, in its configuration
 _LONGEST = ("max_target_positions", "max_text_positions", "max_position_embeddings")
+
+
+def check_part(part: str, language: str | None = None) -> None:
+    """Raise ValueError for a part that no model has, or a language where no decoder speaks."""
+    if part not in PARTS:
+        raise ValueError(f"no part {part!r}; known: {', '.join(PARTS)}")
+    if language is not None and part != "decoder":
+        raise ValueError("a language is of transcripts, which decoders say: part='decoder'")
 
 
 def find_decoder(whole: nn.Module) -> str:
@@ -101,16 +110,34 @@ def find_teacher(
         ValueError: There is no decoder or no tokenizer that fits it, or a language is missing.
         ConnectionError: The Hub is needed and cannot be reached.
     """
-    config = whole.get_submodule(find_decoder(whole)).config
+    find_decoder(whole)  # before anything is fetched for one that is not there
     if files.commit:
         snapshot_download(files.name, revision=files.commit, allow_patterns=list(_FILES))
-    tokenizer = _tokenizer(files, options)
+    tokenizer, generation = _tokenizer(files, options), _generation(files)
+    return teacher_of(tokenizer, family, whole, generation=generation, language=language)
+
+
+def teacher_of(
+    tokenizer: Any, family: Family, whole: nn.Module, *, generation: Any, language: str | None
+) -> Teacher:
+    """What makes the decoder of a model say transcripts in the tokens of its tokenizer.
+
+    Args:
+        tokenizer: Of transformers; its language may be set.
+        family: What is known of the model.
+        whole: The model, or a skeleton of it.
+        generation: Its generation configuration, if it has one.
+        language: Of the transcripts, where the model knows several.
+
+    Raises:
+        ValueError: There is no decoder, the tokenizer does not fit it, or a language is missing.
+    """
+    config = whole.get_submodule(find_decoder(whole)).config
     if (most := max(tokenizer.get_vocab().values())) >= config.vocab_size:
         raise ValueError(
             f"its tokenizer ({type(tokenizer).__name__}) has ids up to {most}, its decoder takes "
             f"{config.vocab_size}: it is of another model"
         )
-    generation = _generation(files)
     configs = generation, whole.config, config
     start = _first(*configs, name="decoder_start_token_id")
     prompt = family.prompt(Asked(tokenizer, start, generation, language))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hf_repsim.cells import is_profile, is_trajectory
+from hf_repsim.cells import is_drift, is_profile, is_trajectory
 from hf_repsim.report.document import explorer_section, write_document
 from hf_repsim.report.explorer import explorer
 from hf_repsim.report.limits import limits_section, plain_table
@@ -39,7 +41,7 @@ def write_page(
             side by side. Values are on the page to four decimals.
         path: the file, written over if it is there.
         title: of the page.
-        pictures: name -> figure, shown below as they are.
+        pictures: name -> figure, shown below as they are, after those of drifts.
 
     Raises ValueError where there is no result, and as ``explorer``. Returns the path.
     """
@@ -62,7 +64,7 @@ def write_page(
             plain=_each(results, plain_table),
         ),
         limits=_each(results, limits_section),
-        figures=_figures(pictures),
+        figures=_figures(results, pictures or {}),
         origin=_each(results, origin_section),
     )
 
@@ -87,8 +89,25 @@ def _each(
     return "\n".join(named(name, section(result)) for name, result in results.items())
 
 
-def _figures(pictures: Mapping[str, Figure] | None) -> str:
-    if not pictures:
+def _figures(results: Mapping[str, SimilarityResult], pictures: Mapping[str, Figure]) -> str:
+    drifts = {name: one for name, one in results.items() if is_drift(one)}
+    said = ""
+    if drifts and find_spec("matplotlib") is None:
+        said = "<p>A drift is drawn where matplotlib is: pip install 'hf_repsim[plot]'.</p>\n"
+    elif drifts:
+        pictures = _of_drifts(drifts, alone=len(results) == 1) | dict(pictures)
+    if not (pictures or said):
         return ""
     head = '<section id="figures" aria-labelledby="figures-h">\n<h2 id="figures-h">Figures</h2>'
-    return f"{head}\n{figures_section(pictures)}\n</section>"
+    return f"{head}\n{said}{figures_section(pictures) if pictures else ''}\n</section>"
+
+
+def _of_drifts(drifts: Mapping[str, SimilarityResult], *, alone: bool) -> dict[str, Figure]:
+    """What a map of layers by layers does not show; nothing of one that has no value."""
+    from hf_repsim.drift_plot import drift
+
+    drawn = {}
+    for name, one in drifts.items():
+        with suppress(ValueError):
+            drawn["What became of each layer" if alone else name] = drift(one)
+    return drawn

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hf_repsim.circumstances import now, versions
+from hf_repsim.models.decoder import check_part
 from hf_repsim.models.files import public_name
 from hf_repsim.probe import Probe
 from hf_repsim.result import COLUMNS, SimilarityResult
@@ -20,7 +21,9 @@ from hf_repsim.sample import FrameSample
 from hf_repsim.sample_file import SAMPLE, read_sample, save_sample
 from hf_repsim.states import SpeechModel, load_model
 from hf_repsim.storage import PARTS, check_writable, load_result
+from hf_repsim.text_clock import common_clock
 from hf_repsim.trajectory_runs import RUN_COLUMNS
+from hf_repsim.watching.cost import Cost
 from hf_repsim.watching.listener import (
     FEW_UTTERANCES,
     SPECTRUM,
@@ -30,10 +33,11 @@ from hf_repsim.watching.listener import (
     rows_of_meeting,
 )
 
-__all__ = ["FEW_UTTERANCES", "SPECTRUM", "Asked", "Watch"]
+__all__ = ["FEW_UTTERANCES", "SPECTRUM", "Asked", "Cost", "Watch"]
 
 INITIAL, PREVIOUS = "initial", "previous"
 _SAME = ("against", "measures", "layers")  # while a run goes on
+_PART = ("part", "language")
 _OF_STEP = ("epoch", "wer", "cer")
 
 
@@ -45,6 +49,13 @@ class Asked:
     against: str | Path | SpeechModel = INITIAL  # or "previous", or a model
     measures: Sequence[str] = ("blocked_cka",)
     layers: Sequence[str] | None = None  # globs; None: those compared by default
+    part: str = "encoder"  # or "decoder", which is made to say the transcripts of the probe
+    language: str | None = None  # of them, where a decoder knows several
+
+    def __post_init__(self) -> None:
+        check_part(self.part, self.language)
+        if self.part == "decoder":
+            object.__setattr__(self, "probe", replace(self.probe, with_text=True))
 
     @property
     def reference(self) -> str:
@@ -61,7 +72,6 @@ class Watch:
     run: Mapping[str, Any]  # run, encoder, variant, seed
     folder: Path
     own: Listener
-    grid: Any  # the clock that all layers are on
     within: Cells | None = None  # what the model and another one both hear; None: all
     reference: FrameSample | None = None  # what the layers meet next time
     rows: dict[int, list[dict[str, Any]]] = field(default_factory=dict)  # by step
@@ -82,7 +92,7 @@ class Watch:
         """
         check_writable(folder, exist_ok=True)
         own = Listener(model, asked.probe, asked.layers)
-        watch = cls(asked, run, folder, own, own.grid)
+        watch = cls(asked, run, folder, own)
         is_model = asked.reference not in (INITIAL, PREVIOUS)
         if is_model:
             watch._hear_model()
@@ -131,7 +141,7 @@ class Watch:
         self.at[step] = {**rates, **self.at.get(step, {})}
 
     def _said(self) -> FrameSample:
-        return self.own.hear(self.grid, within=self.within, at_most=self.own.room)
+        return self.own.hear(within=self.within, at_most=self.own.room)
 
     def _first(self) -> None:
         """What there is before the first update: a model that still is what it began as."""
@@ -161,18 +171,20 @@ class Watch:
         against = self.asked.against
         device = next(self.own.model.module.parameters()).device
         is_loaded = isinstance(against, SpeechModel)
-        other = against if is_loaded else load_model(against, device=device)
+        how = {name: getattr(self.asked, name) for name in _PART}
+        other = against if is_loaded else load_model(against, device=device, **how)
         shared = [name for name in self.own.layers if name in other.layers]
         if not shared:
             raise ValueError(
                 f"{self.asked.reference} shares no name of a layer with the model: "
                 f"{', '.join(self.own.layers)}; it has {', '.join(other.layers)}"
             )
-        own, theirs = (Listener(one, self.asked.probe, shared) for one in (self.own.model, other))
+        both = self.own.model, other
+        grid = common_clock(model.layers[name].clock for model in both for name in shared)
+        own, theirs = (Listener(one, self.asked.probe, shared, grid=grid) for one in both)
         self.own, self.told = own, {"y": other.provenance()}
-        self.grid = max(own.grid, theirs.grid, key=lambda clock: clock.hop_seconds)
-        self.within = common(own.cells(self.grid), theirs.cells(self.grid))
-        self.reference = theirs.hear(self.grid, within=self.within, at_most=own.room)
+        self.within = common(own.cells(), theirs.cells())
+        self.reference = theirs.hear(within=self.within, at_most=own.room)
 
     def _go_on(self, step: int) -> None:
         """Take over the rows of a folder, up to a step."""
@@ -231,10 +243,7 @@ class Watch:
             "frames_per_utterance": self._thinned(),
             "probe": self.asked.probe.provenance() | own.heard.summary(),
             "too_short": dict(sorted(own.too_short.items())),
-            "clock": {
-                "hop_ms": 1000 * self.grid.hop_seconds,
-                "offset_ms": 1000 * self.grid.offset_seconds,
-            },
+            "clock": own.grid.provenance(),
             "device": str(own.device),
             "listening": self.spent,
             "versions": versions(),

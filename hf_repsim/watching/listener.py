@@ -6,20 +6,21 @@ in the host's memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from hf_repsim.clock import FrameClock, slowest_clock
 from hf_repsim.measures import MEASURES
 from hf_repsim.memory import sums_device
 from hf_repsim.moments import Moments
+from hf_repsim.pair import Scoring
 from hf_repsim.probe import AudioBatch, Heard, Probe
 from hf_repsim.sample import SAMPLE_FRAMES, FrameSample, by_side
-from hf_repsim.scoring import score
-from hf_repsim.spectrum import told_spectra
+from hf_repsim.scoring import score, side_by_side
+from hf_repsim.spectrum import spectrum_of
 from hf_repsim.states import Prepared, SpeechModel, extract, prepare, too_short
+from hf_repsim.text_clock import Clock, common_clock
 
 FEW_UTTERANCES = 16  # of a probe that is only named
 MOST_BYTES = 2**28  # of frames that are kept of one hearing
@@ -27,7 +28,7 @@ LEAST_FRAMES = 16  # of an utterance
 SPECTRUM = ("participation_ratio", "first_share")  # columns beside a measure's, of layer_x
 _TOGETHER = 8  # utterances
 
-Cells = dict[str, range]  # utterance -> cells of the common clock that all layers cover
+Cells = dict[str, range]  # utterance -> cells of the common clock that all layers cover, or tokens
 
 
 class Listener:
@@ -38,25 +39,31 @@ class Listener:
             have to be kept take too much memory.
     """
 
-    def __init__(self, model: SpeechModel, probe: Probe, layers: Sequence[str] | None) -> None:
+    def __init__(
+        self,
+        model: SpeechModel,
+        probe: Probe,
+        layers: Sequence[str] | None,
+        *,
+        grid: Clock | None = None,
+    ) -> None:
         self.model, self.layers = model, model.select(layers)
+        clocks = [model.layers[name].clock for name in self.layers]
+        self.grid = common_clock(clocks) if grid is None else grid  # that rows meet on
         self.heard = Heard()
         self.too_short: dict[str, str] = {}
         self._ready: list[Prepared] = []
         for batch in probe.batches(_TOGETHER, heard=self.heard):
-            short = too_short(model, batch)
+            short = too_short(model, batch, self.grid)
             self.too_short |= short
             kept = tuple(u for u in batch.utterances if u.id not in short)
             if kept:
                 self._ready.append(prepare(model, AudioBatch(kept)))
                 self._refuse_too_many()
         if not self._ready:
-            raise ValueError(f"no utterance of the probe is long enough: {self.too_short}")
-
-    @property
-    def grid(self) -> FrameClock:
-        """The clock of the slowest layer."""
-        return slowest_clock(self.model.layers[name].clock for name in self.layers)
+            raise ValueError(
+                f"no utterance of the probe can be heard by {model.name}: {self.too_short}"
+            )
 
     @property
     def room(self) -> int:
@@ -68,25 +75,25 @@ class Listener:
         """Where the model is, and where sums are taken."""
         return sums_device(next(self.model.module.parameters()).device)
 
-    def cells(self, grid: FrameClock) -> Cells:
+    def cells(self) -> Cells:
         """What there is to hear of each utterance."""
         found: Cells = {}
         for prepared in self._ready:
             states = extract(self.model, prepared, self.layers)
-            found |= dict(zip(prepared.batch.utterance_ids, states.cells(grid), strict=True))
+            found |= dict(zip(prepared.batch.utterance_ids, states.cells(self.grid), strict=True))
         return found
 
-    def hear(self, grid: FrameClock, *, within: Cells | None = None, at_most: int) -> FrameSample:
+    def hear(self, *, within: Cells | None = None, at_most: int) -> FrameSample:
         """So many frames of each utterance at most, `within` some cells, or wherever they are."""
         widths = {name: self.model.layers[name].n_features for name in self.layers}
         sample = FrameSample(widths)
         for prepared in self._ready:
             states = extract(self.model, prepared, self.layers)
             utterances = prepared.batch.utterance_ids
-            cells = states.cells(grid)
+            cells = states.cells(self.grid)
             if within is not None:
                 cells = [within.get(utterance, range(0)) for utterance in utterances]
-            frames, counts = states.frames(grid, cells), [len(own) for own in cells]
+            frames, counts = states.frames(self.grid, cells), [len(own) for own in cells]
             sample.thin(frames, utterances, counts, at_most=at_most)
         if not sample.n_rows:
             raise ValueError("no utterance of the probe has a frame that all layers cover")
@@ -135,11 +142,15 @@ def rows_of_meeting(
     if any(MEASURES[name].by_sample for name in measures):
         moments.sample = FrameSample(by_side(moments.layers_x, moments.layers_y))
         moments.keep(tuple(sides), x.utterances, x.counts, at_most=SAMPLE_FRAMES)
-    scored = score(moments, measures)
-    spectra = told_spectra(scored.provenance)
-    return [row | _spectrum(spectra, row["layer_x"]) for row in scored.rows()]
+    rows = score(moments, measures, spectra=False, chance=False).rows()
+    spectra = _spectra(moments)
+    return [row | spectra[row["layer_x"]] for row in rows]
 
 
-def _spectrum(spectra: Mapping[str, Any], layer: str) -> dict[str, float | None]:
-    found = spectra.get(f"x/{layer}")  # none of a layer that is constant
-    return {name: getattr(found, name, None) for name in SPECTRUM}
+def _spectra(moments: Moments) -> dict[str, dict[str, float | None]]:
+    """Of the layers of x alone: those of y are of an earlier hearing, and known."""
+    scoring, names = Scoring(moments), list(moments.layers_x)
+    layers = [scoring.layer(moments.index_x(name)) for name in names]
+    found = side_by_side(spectrum_of, layers, moments.origin.device)
+    told = ({n: getattr(one, n, None) for n in SPECTRUM} for one in found)  # None: constant
+    return dict(zip(names, told, strict=True))
