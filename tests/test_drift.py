@@ -98,7 +98,8 @@ def test_layers_move_where_their_frames_do(moved):
     assert [row.layer for row in found.moved] == ["encoder.1", "encoder.2"]
     assert found.most.layer == "encoder.2"
     assert column(moved, "distance")[1] == pytest.approx(0.5 / math.sqrt(2), rel=0.1)
-    assert moved.columns["moved"][3:] == [None] * 3  # SVCCA has no intervals
+    svcca = moved.columns["moved"][3:]  # has no interval where frames are few for its directions
+    assert svcca == [None, None, True]
     said = " ".join(summarise(moved))
     assert "2 of 3 layers moved" in said and f"below {CEILING}: first encoder.1" in said
     assert "most encoder.2" in said and "encoder.0 stayed where the base has it." in said

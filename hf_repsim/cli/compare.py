@@ -17,6 +17,8 @@ from hf_repsim.cli.options import (
     option,
     probing,
     require_intervals,
+    running,
+    saving,
     speaking,
     together,
     with_intervals,
@@ -37,19 +39,6 @@ _SHOWN_SKIPS = 5
 _PASSED = ("frames_per_utterance", "sample_frames", "precision", "batch_seconds", "memory",
            "resume", "trust_remote_code", "allow_pickle", "input")  # fmt: skip
 
-running = together(
-    option("--precision", type=click.Choice(["fp32", "bf16", "fp16", "fp64"]),
-             help="Of the forward passes.  [default: as of accelerate, else fp32]"),
-    option("--batch-seconds", type=click.FloatRange(0, min_open=True),
-             help="Audio heard together; no number depends on it.  [default: what fits]"),
-    option("--memory", type=click.FloatRange(0, min_open=True), metavar="GB",
-             help="What may be used.  [default: what is free]"),
-)  # fmt: skip
-saving = together(
-    option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the result."),
-    option("--overwrite", is_flag=True, help="Replace what that folder holds."),
-    option("--json", "as_json", is_flag=True, help="Print rows as JSON instead of tables."),
-)
 hearing = together(
     option("--frames-per-utterance", type=click.IntRange(1), metavar="N",
              help="Sum N evenly spaced frames of each utterance: faster, and an estimate of what "

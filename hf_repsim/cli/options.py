@@ -51,6 +51,19 @@ probing = together(
     option("--on-bad", type=click.Choice(["skip", "raise"]), default="skip",
            help="What to do about audio that does not decode."),
 )  # fmt: skip
+running = together(
+    option("--precision", type=click.Choice(["fp32", "bf16", "fp16", "fp64"]),
+             help="Of the forward passes.  [default: as of accelerate, else fp32]"),
+    option("--batch-seconds", type=click.FloatRange(0, min_open=True),
+             help="Audio heard together; no number depends on it.  [default: what fits]"),
+    option("--memory", type=click.FloatRange(0, min_open=True), metavar="GB",
+             help="What may be used.  [default: what is free]"),
+)  # fmt: skip
+saving = together(
+    option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the result."),
+    option("--overwrite", is_flag=True, help="Replace what that folder holds."),
+    option("--json", "as_json", is_flag=True, help="Print rows as JSON instead of tables."),
+)
 measuring = option(
     "--measure",
     "measures",
@@ -58,7 +71,6 @@ measuring = option(
     metavar="NAME",
     help="See `hf-repsim measures`; may be repeated.  [default: four of them]",
 )
-
 over_units = option(
     "--unit",
     type=click.Choice(UNITS),
@@ -71,7 +83,6 @@ with_intervals = together(
            help="95 % intervals, where a measure has them; the notes say where not."),
     over_units,
 )  # fmt: skip
-
 with_untrained = option(
     "--untrained",
     is_flag=True,

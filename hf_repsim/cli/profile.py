@@ -6,8 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hf_repsim.cli.compare import draw_beside, running, saving, tell_skipped
-from hf_repsim.cli.options import chosen_probe, loading, option, probing, writable
+from hf_repsim.cli.compare import draw_beside, tell_skipped
+from hf_repsim.cli.options import (
+    chosen_probe,
+    loading,
+    option,
+    probing,
+    running,
+    saving,
+    with_speakers,
+    writable,
+)
 from hf_repsim.cli.results import told
 from hf_repsim.terminal import Command, errors, print_rows, quiet
 
@@ -26,7 +35,7 @@ _PASSED = ("rows", "precision", "batch_seconds", "memory", "trust_remote_code", 
 @click.argument("model")
 @probing
 @option("--text-column", help="Where transcripts are, if its name does not tell.")
-@option("--speaker-column", help="Where speakers are, if its name does not tell.")
+@with_speakers
 @option("--against", multiple=True, metavar="NAME",
         help="input (log-mel), first, last, phones, words, speaker, text, or a column of labels; "
         "may be repeated.  [default: those that there are]")  # fmt: skip
