@@ -63,13 +63,16 @@ def summary(cases: Sequence[dict[str, Any]]) -> str:
     rows = [["kind", "advice", "followed", "of", "by guessing", "cases without advice"]]
     for name, kind in ADVICE.items():
         if _of(cases, name):
-            counts = [*tally(cases, name), _guessed(cases, name), _silent(cases, name)]
+            counts = [*tally(cases, name), guessed(cases, name), _silent(cases, name)]
             rows.append([f"`{name}`", kind.title, *map(str, counts)])
     return table(rows)
 
 
-def _guessed(cases: Sequence[dict[str, Any]], kind: str) -> str:
-    """How much a choice at random would have had right, where anything else was tried."""
+def guessed(cases: Sequence[dict[str, Any]], kind: str) -> str:
+    """How much a choice at random would have had right, where anything else was tried.
+
+    "1.5 of 3" where it was tried in 3 cases and not in all; "-" where it was in none.
+    """
     told = [r for _, r in _of(cases, kind) if r["followed"] is not None]
     shares = [share for r in told if (share := chance(kind, r)) is not None]
     if not shares:

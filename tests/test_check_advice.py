@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from speech_to_learn import data_to_learn, learn
@@ -94,6 +95,9 @@ def test_what_is_frozen_does_not_learn_and_the_start_stays(taught, recogniser):
     clips = clips_of(taught[1])
     one, again = (fine_tuned(recogniser, clips, **how).model for _ in range(2))
     assert same(recogniser.model, kept) and same(one, weights(again))
+    drawn = np.random.rand()  # as transformers draws masks
+    fine_tuned(recogniser, clips[:4], **how)
+    assert np.random.rand() == drawn
     moved = {name for name, weight in one.state_dict().items() if not weight.equal(kept[name])}
     assert moved and not any(name.startswith("cnn.conv_layers.0") for name in moved)
     assert all(weight.requires_grad for weight in one.parameters())

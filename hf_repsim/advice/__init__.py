@@ -31,11 +31,14 @@ class Kind:
     propose: tuple[Callable[[SimilarityResult], list[Advice]], ...]
     followed: int = 0  # of the cases of docs/advice.json
     checked: int = 0
+    guessed: str = "-"  # how many a choice at random would have had right
 
     @property
     def record(self) -> str:
         """How often it was right, in words."""
-        return f"followed in {self.followed} of {self.checked} of our checks (docs/advice.md)"
+        by_chance = "" if self.guessed == "-" else f", by guessing in {self.guessed}"
+        told = f"followed in {self.followed} of {self.checked} of our checks"
+        return f"{told}{by_chance} (docs/advice.md)"
 
 
 # how often: docs/advice.json, to which a test holds them
@@ -107,8 +110,9 @@ def advise(results: Sequence[SimilarityResult], *, every: bool = False) -> list[
 
 def advice_rows(found: Sequence[Advice]) -> list[dict[str, Any]]:
     """Advice as JSON, with how often its kind was right."""
+    names = ("followed", "checked", "guessed")
     return [
-        {**asdict(one), "followed": ADVICE[one.kind].followed, "checked": ADVICE[one.kind].checked}
+        {**asdict(one), **{name: getattr(ADVICE[one.kind], name) for name in names}}
         for one in found
     ]
 
