@@ -156,6 +156,7 @@ def test_what_collapses_is_flagged_and_what_only_half_of_the_utterances_show_is_
     directions = [column(said, f"directions_{side}")[1] for side in "xy"]
     assert directions[1] < 0.5 * directions[0] and column(said, "dead_y")[1] == 1
     assert "Look at encoder.0 (anisotropic; " in " ".join(summarise(said))
+    assert f"  {column(said, 'distance')[0]:.3f}  " in drift_text(said)
     whole = [column(said, f"directions_{side}")[2] for side in "xy"]
     assert whole[1] < 0.5 * whole[0] and flags[2] == ""
 
