@@ -18,7 +18,6 @@ from hf_repsim.run import STATE, Run
 from hf_repsim.states import check_model
 from hf_repsim.training.corpus import Clip, split_by_speaker
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
 ENCODERS, SEEDS = ("cnn", "lstm", "transformer"), (0, 1, 2, 3)
 HELD_OUT_REAL = "fsdd-theo"
 BOTH = (0, 1)  # seeds of fine-tuning

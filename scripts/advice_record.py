@@ -20,13 +20,12 @@ import re
 import sys
 from pathlib import Path
 
-from advice_cases import cases
-from advice_material import DOCS, Material
 from advice_page import page, summary
 
 from hf_repsim.advice import ADVICE
 from hf_repsim.terminal import quiet
 
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 _PLACES = ("demo", "digits", "sentences", "real")
 TABLE = "<!-- advice -->"  # of the README, above it
 
@@ -75,6 +74,9 @@ def main() -> int:
     if chosen.write:
         write(chosen.work, DOCS)
         return 0
+    from advice_cases import cases  # here, as they take seconds to load
+    from advice_material import Material
+
     given = {name: getattr(chosen, name) for name in (*_PLACES, "whisper", "work")}
     if lacking := [name for name, value in given.items() if value is None]:
         parser.error(f"the cases need --{', --'.join(lacking)}")

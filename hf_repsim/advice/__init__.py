@@ -52,8 +52,17 @@ ADVICE = {
             (for_features,),
             followed=10,
             checked=14,
+            guessed="6.2",
         ),
-        Kind("drop", "Block to drop", "compare of one model", (to_drop,), followed=3, checked=5),
+        Kind(
+            "drop",
+            "Block to drop",
+            "compare of one model",
+            (to_drop,),
+            followed=3,
+            checked=5,
+            guessed="1.8",
+        ),
         Kind(
             "restore",
             "Where a copy leaves",
@@ -61,6 +70,7 @@ ADVICE = {
             (to_restore,),
             followed=4,
             checked=12,
+            guessed="1.6",
         ),
         Kind(
             "freeze",
@@ -69,6 +79,7 @@ ADVICE = {
             (to_freeze_early, to_freeze),
             followed=0,
             checked=6,
+            guessed="3.0",
         ),
         Kind(
             "renew",
@@ -77,9 +88,16 @@ ADVICE = {
             (to_renew,),
             followed=0,
             checked=2,
+            guessed="-",
         ),
         Kind(
-            "average", "Checkpoints to average", "trajectory", (to_average,), followed=3, checked=12
+            "average",
+            "Checkpoints to average",
+            "trajectory",
+            (to_average,),
+            followed=4,
+            checked=14,
+            guessed="4.5",
         ),
         Kind(
             "map",
@@ -88,6 +106,7 @@ ADVICE = {
             (to_map,),
             followed=1,
             checked=4,
+            guessed="3.0",
         ),
     )
 }
