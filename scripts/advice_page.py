@@ -31,9 +31,10 @@ rule; for `map`, a student that was not taught.
 
 Added later, with thresholds and rules as they were: cases in which Whisper itself is fine-tuned (16
 updates at a rate of at most 3e-5, once; its window is cut from 30 seconds to 4, in which all
-strings of digits fit; WER is of 24 strings of the speaker who was held out: 120 words), and means
-of checkpoints at a rate that stays. The first cases that fine-tune drew masks from a generator that
-nobody had seeded, so they repeat but roughly.
+strings of digits fit, so that without tuning it says many words twice; WER is of 24 strings of the
+speaker who was held out, 120 words); means of checkpoints at a rate that stays; and, of `renew`, as
+many modules at the bottom begun anew. The first cases that fine-tune drew masks from a generator
+that nobody had seeded, so they repeat but roughly.
 """
 _ASIDE = "no advice"
 _REMARKS = {

@@ -78,7 +78,7 @@ ADVICE = {
             "trajectory, or compare of a model before and after fine-tuning",
             (to_freeze_early, to_freeze),
             followed=0,
-            checked=6,
+            checked=7,
             guessed="3.0",
         ),
         Kind(
@@ -87,8 +87,8 @@ ADVICE = {
             "compare before and after fine-tuning",
             (to_renew,),
             followed=0,
-            checked=2,
-            guessed="-",
+            checked=3,
+            guessed="0.0 of 1",
         ),
         Kind(
             "average",
