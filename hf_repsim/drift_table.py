@@ -152,7 +152,7 @@ def drift_text(result: SimilarityResult) -> str:
             _number(row.seeds[0]) if len(set(row.seeds)) == 1 else _span(*row.seeds)
         ] * has_seeds
         line += [_number(row.untrained)] * has_floor
-        line += [_number(row.distance), "{} > {}".format(*(f"{d:.1f}" for d in row.directions))]
+        line += [_rounded(row.distance), "{} > {}".format(*(f"{d:.1f}" for d in row.directions))]
         said = {True: "moved", None: "?" if row.is_known else "no value"}.get(row.moved, "")
         lines.append([*line, ", ".join(filter(None, (said, *map(printable, row.flags))))])
     notes = [
@@ -191,9 +191,13 @@ def _real(value: object) -> float:
 
 
 def _number(value: float) -> str:
-    if not math.isfinite(value):
-        return "-"
-    return f"{round(value, 4) + 0.0:.4f}" if abs(value) >= _NEAR else f"{round(value, 3) + 0.0:.3f}"
+    """A similarity; near 1 with a digit more."""
+    is_near = _NEAR <= abs(value) < math.inf
+    return f"{round(value, 4) + 0.0:.4f}" if is_near else _rounded(value)
+
+
+def _rounded(value: float) -> str:
+    return f"{round(value, 3) + 0.0:.3f}" if math.isfinite(value) else "-"
 
 
 def _span(low: float, high: float, *, one: bool = False) -> str:

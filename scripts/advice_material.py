@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import torch
+from check_learning import fine_tuned
 from check_models import Recogniser, clips_of
 from torch import nn
 
 from hf_repsim.probe import Probe
-from hf_repsim.run import Run
+from hf_repsim.run import STATE, Run
 from hf_repsim.states import check_model
-from hf_repsim.training.corpus import Clip
+from hf_repsim.training.corpus import Clip, split_by_speaker
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
 ENCODERS, SEEDS = ("cnn", "lstm", "transformer"), (0, 1, 2, 3)
 HELD_OUT_REAL = "fsdd-theo"
-STEPS = 60  # of fine-tuning, four utterances each
+BOTH = (0, 1)  # seeds of fine-tuning
+HOW = {"steps": 60, "seeds": BOTH}  # of fine-tuning; an update is of four utterances
+HOW_WHISPER = {"steps": 16, "seeds": (0,)}  # which takes minutes as it is
+EXAM_WHISPER = 24  # strings of digits that it is asked for once it was fine-tuned
 MAX_SENTENCES, LONGEST = 8, 8.0  # that Whisper is asked for, and their seconds
+WINDOW, PLACES_A_SECOND = 4, 50  # of a Whisper that is fine-tuned: seconds that it hears at once
 WHISPER_UTTERANCES, UTTERANCES = 40, 120  # of each half of the digits
 SPOILS = {
     "weights of 4 bits": lambda weight: _rounded(weight, 4),
@@ -54,6 +60,11 @@ class Material:
             pq.write_table(table.take(list(range(i, table.num_rows, 2))), path)
         return str(path)
 
+    def sides(self, most: int | None = None) -> tuple[list[Clip], list[Clip]]:
+        """Real digits to learn from, and so many of the speaker who is held out."""
+        learnt, examined = split_by_speaker(clips_of(str(self.digits)), speakers=[HELD_OUT_REAL])
+        return learnt, examined[:most]
+
     def said(self) -> list[Clip]:
         """Sentences that Whisper is asked for."""
         clips = [clip for clip in clips_of(str(self.sentences)) if clip.seconds <= LONGEST]
@@ -76,6 +87,64 @@ def spoilt(of: Material, model: str, spoil: str) -> Path:
                 weight.data = SPOILS[spoil](weight.data)
     save(found, folder)
     return folder
+
+
+def windowed(of: Material) -> str:
+    """Whisper with a window of 4 seconds in place of 30, so that it is fine-tuned here in minutes.
+
+    All strings of digits fit; its weights are the same, but for positions that are not reached.
+    """
+    folder = of.work / f"whisper-{WINDOW}s"
+    if not folder.exists():
+        found = Recogniser.load(of.whisper)
+        places = found.model.get_encoder().embed_positions
+        places.num_embeddings = found.model.config.max_source_positions = WINDOW * PLACES_A_SECOND
+        places.weight.data = places.weight.data[: places.num_embeddings].clone()
+        extractor = type(found.processor.feature_extractor)
+        found.processor.feature_extractor = extractor.from_pretrained(
+            of.whisper, chunk_length=WINDOW
+        )
+        save(found, folder)
+    return str(folder)
+
+
+def thinned(of: Material, name: str, kept: Sequence[int]) -> str:
+    """A Whisper with some blocks of its encoder alone, as a student begins."""
+    folder = of.work / f"{Path(name).name}-blocks-{'-'.join(map(str, kept))}"
+    if not folder.exists():
+        found = Recogniser.load(name)
+        encoder = found.model.get_encoder()
+        encoder.layers = nn.ModuleList(encoder.layers[i] for i in kept)
+        found.model.config.encoder_layers = len(kept)
+        save(found, folder)
+    return str(folder)
+
+
+def tuned(of: Material, name: str, label: str, steps: int) -> str:
+    """A model that has learnt real digits once."""
+    folder = of.work / f"tuned-{label}"
+    if not folder.exists():
+        save(fine_tuned(Recogniser.load(name), of.sides()[0], steps=steps, seed=9), folder)
+    return str(folder)
+
+
+def steady_run(of: Material, name: str, label: str, *, steps: int, every: int) -> Path:
+    """The checkpoints of a model that learns real digits at a rate which does not fall."""
+    run = of.work / f"steady-{label}"
+
+    def keep(step: int, found: Recogniser) -> None:
+        if step % every:
+            return
+        folder = run / f"checkpoint-{step}"
+        save(found, folder)
+        state = {"global_step": step, "epoch": step / steps, "max_steps": steps}
+        (folder / STATE).write_text(json.dumps(state), encoding="utf-8")
+
+    if not (run / f"checkpoint-{steps}" / STATE).exists():
+        start = Recogniser.load(name)
+        keep(0, start)
+        fine_tuned(start, of.sides()[0], steps=steps, seed=9, told=keep)
+    return run
 
 
 def save(found: Recogniser, folder: Path) -> None:

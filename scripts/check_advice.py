@@ -6,7 +6,7 @@ r"""Was advice right? WER, or accuracy, before and after doing what `hf-repsim a
 `hf-repsim advise` prints such a line with each piece of advice. Every check does what is advised,
 and beside it what might as well have been done: another block dropped, as many other layers frozen.
 Models are names on the Hub or folders, modules are paths as `hf-repsim layers MODEL` lists them,
-data needs transcripts. Checks that fine-tune need a CTC model and speakers to hold out.
+data needs transcripts. Checks that fine-tune need speakers to hold out.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from check_features import features
-from check_learning import Guide, before, fine_tuned
+from check_learning import Guide, before, mean_wer
 from check_models import Outcome, Recogniser, averaged, clips_of, renew, with_part_of, without
 
 from hf_repsim.advice.mapping import uniform_path
@@ -64,22 +64,22 @@ def average(run: Path, steps: Sequence[int], clips: Sequence[Clip]) -> Outcome:
 
 
 def freeze(of: Recogniser, first: str, sides: Sequence[list[Clip]], **how: Any) -> Outcome:
-    """Fine-tune with all before a module frozen, with as many layers at the top, and with none."""
-    learnt, examined = sides
+    """Fine-tune with all before a module frozen, with as many layers at the top, and with none.
+
+    `how` is of `mean_wer`, as in the other checks that fine-tune.
+    """
     paths, own = _modules(of), before(of, first)
     n = max(1, paths.index(first)) if first in paths else 1
     others = [name for name, _ in of.model.named_parameters()
               if any(name.startswith(f"{path}.") for path in paths[-n:])]  # fmt: skip
-    rows = {"before": of.wer(examined)}
     told = {
         "none frozen": (),
         f"frozen before {first}": own,
         f"frozen: {_ends(paths[-n:])}": others,
     }
+    rows = {"before": of.wer(sides[1])}
     for name, frozen in told.items():
-        rates = [fine_tuned(of, learnt, seed=seed, frozen=frozen, steps=how["steps"]).wer(examined)
-                 for seed in how["seeds"]]  # fmt: skip
-        rows[name] = float(np.mean(rates))
+        rows[name] = mean_wer(lambda _: of, sides, frozen=frozen, **how)
     _, whole, advised, other = rows.values()
     rule = "at most a tenth more WER than with none frozen, and no more than with others frozen"
     return Outcome(rows, advised <= 1.1 * whole and advised <= other, rule)
@@ -92,18 +92,20 @@ def _ends(paths: Sequence[str]) -> str:
 def renewed(
     of: Recogniser, paths: Sequence[str], sides: Sequence[list[Clip]], **how: Any
 ) -> Outcome:
-    """Fine-tune from random weights in these modules, and as it is."""
-    learnt, examined = sides
-    rows = {"before": of.wer(examined)}
-    for name, new in (("as it is", ()), ("as advised", paths)):
-        rates = []
-        for seed in how["seeds"]:
-            start = of.copied()
-            renew(start.model, new, seed)
-            rates.append(fine_tuned(start, learnt, seed=seed, steps=how["steps"]).wer(examined))
-        rows[f"{name}: {', '.join(new)} anew" if new else name] = float(np.mean(rates))
-    _, whole, advised = rows.values()
+    """Fine-tune from random weights in these modules, in as many at the bottom, and as it is."""
+    rows = {"before": of.wer(sides[1])}
+    lowest = _modules(of)[: len(paths)]
+    for name, new in (("as it is", ()), ("as advised", paths), ("instead", lowest)):
+        rate = mean_wer(partial(_begun_anew, of, new), sides, **how)
+        rows[f"{name}: {', '.join(new)} anew" if new else name] = rate
+    _, whole, advised, _ = rows.values()
     return Outcome(rows, advised <= whole, "no more WER than with all weights kept")
+
+
+def _begun_anew(of: Recogniser, paths: Sequence[str], seed: int) -> Recogniser:
+    start = of.copied()
+    renew(start.model, paths, seed)
+    return start
 
 
 def mapped(
@@ -114,17 +116,12 @@ def mapped(
     **how: Any,
 ) -> Outcome:
     """Teach the student layer by layer as advised, by relative depth, and not at all."""
-    learnt, examined = sides
     paths = _modules(teacher)
     even = dict(zip(pairs, (paths[j] for j in uniform_path(len(pairs), len(paths))), strict=True))
-    rows = {"before": student.wer(examined), "teacher": teacher.wer(examined)}
+    rows = {"before": student.wer(sides[1]), "teacher": teacher.wer(sides[1])}
     for name, led in (("not taught", None), ("as advised", pairs), ("by relative depth", even)):
-        guides = [Guide(teacher, led) if led else None for _ in how["seeds"]]
-        rates = [
-            fine_tuned(student, learnt, seed=seed, steps=how["steps"], guide=guide).wer(examined)
-            for seed, guide in zip(how["seeds"], guides, strict=True)
-        ]
-        rows[name] = float(np.mean(rates))
+        guide = Guide(teacher, led) if led else None
+        rows[name] = mean_wer(lambda _: student, sides, guide=guide, **how)
     rule = "no more WER than when taught by relative depth"
     return Outcome(rows, rows["as advised"] <= rows["by relative depth"], rule)
 
@@ -144,11 +141,14 @@ def _sides(data: str, most: int | None, speakers: Sequence[str]) -> tuple[list[C
     return split_by_speaker(clips_of(data, most=most), speakers=speakers)
 
 
+def _how(o: argparse.Namespace) -> dict[str, Any]:
+    return {"steps": o.steps, "seeds": range(o.seeds), "rate": o.learning_rate}
+
+
 def _fine_tuning(check: Callable, what: str) -> Callable[[argparse.Namespace], Outcome]:
     def run(o: argparse.Namespace) -> Outcome:
         sides = _sides(o.data, o.max_utterances, o.eval_speaker)
-        how = {"steps": o.steps, "seeds": range(o.seeds)}
-        return check(Recogniser.load(o.model), getattr(o, what), sides, **how)
+        return check(Recogniser.load(o.model), getattr(o, what), sides, **_how(o))
 
     return run
 
@@ -156,8 +156,7 @@ def _fine_tuning(check: Callable, what: str) -> Callable[[argparse.Namespace], O
 def _mapping(o: argparse.Namespace) -> Outcome:
     sides = _sides(o.data, o.max_utterances, o.eval_speaker)
     student, teacher = Recogniser.load(o.student), Recogniser.load(o.teacher)
-    how = {"steps": o.steps, "seeds": range(o.seeds)}
-    return mapped(student, teacher, paths_of_pairs(student, teacher, o.pairs), sides, **how)
+    return mapped(student, teacher, paths_of_pairs(student, teacher, o.pairs), sides, **_how(o))
 
 
 def paths_of_pairs(student: Recogniser, teacher: Recogniser, words: Sequence[str]) -> dict:
@@ -243,6 +242,7 @@ def _parser() -> argparse.ArgumentParser:
         add("--json", action="store_true")
         if kind in ("freeze", "renew", "map"):
             add("--steps", type=int, default=120, help="updates, of four utterances each")
+            add("--learning-rate", type=float, help="5e-4; 3e-5 for a model with a decoder")
             add("--seeds", type=int, default=2)
             add("--eval-speaker", action="append", default=[], help="held out; may be repeated")
     return parser

@@ -8,6 +8,7 @@ from check_models import Outcome
 
 from hf_repsim.probe import Probe
 from hf_repsim.profiling import Profile
+from hf_repsim.profiling.fits import Question
 
 _RIDGE = 1e-2  # of the mean variance of a layer's features
 SPEAKER = "speaker"
@@ -27,12 +28,7 @@ def features(model: str, layer: str, target: str, *, data: str, most: int | None
         raise ValueError(f"nothing can be fitted to {target}: {asked.note}")
     if layer not in found.asked:
         raise ValueError(f"{model} has no layer {layer!r}; it has {', '.join(found.asked)}")
-    groups = asked.folds
-    if target != SPEAKER:
-        who = found.question(SPEAKER)
-        place = {u: int(row.argmax()) for u, row in zip(who.sample.utterances, who.y, strict=True)}
-        counts = zip(asked.sample.utterances, asked.sample.counts, strict=True)
-        groups = torch.tensor([place[name] for name, n in counts for _ in range(n)])
+    groups = asked.folds if target == SPEAKER else _speakers(found, asked)
     kind = next(one.kind for one in found.labels if one.name == target)
     is_class = kind in ("segments", "category")
     rate = accuracy if is_class else explained
@@ -43,6 +39,16 @@ def features(model: str, layer: str, target: str, *, data: str, most: int | None
     slack = float(np.sqrt(best * (1 - best) / n))
     rule = f"within one standard error of the best layer ({n} segments or utterances)"
     return Outcome(rows, rows[layer] >= best - slack, rule)
+
+
+def _speakers(found: Profile, asked: Question) -> torch.Tensor:
+    """Of each row of a target who said it, as a number."""
+    who = found.question(SPEAKER)
+    if who.y is None:
+        raise ValueError(f"no speaker can be held out: {who.note}")
+    place = {u: int(row.argmax()) for u, row in zip(who.sample.utterances, who.y, strict=True)}
+    counts = zip(asked.sample.utterances, asked.sample.counts, strict=True)
+    return torch.tensor([place[name] for name, n in counts for _ in range(n)])
 
 
 def accuracy(x: torch.Tensor, y: torch.Tensor, groups: torch.Tensor) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,8 @@ from hf_repsim.training.corpus import Clip
 
 _WARMUP = 0.1
 _AT_ONCE = 4  # utterances of an update
-_WEIGHT = 1.0  # of what the teacher says beside the CTC loss
+_WEIGHT = 1.0  # of what the teacher says beside the loss of the transcripts
+_RATE, _RATE_OF_SPEAKERS = 5e-4, 3e-5  # small CTC models; models that were taught by much more
 
 
 class Guide:
@@ -45,7 +47,7 @@ class Guide:
     def loss(self, given: Mapping[str, Tensor]) -> Tensor:
         """How far the student's layers, which have just heard, are from what the teacher says."""
         with torch.no_grad():
-            self.teacher.model(**given)
+            self.teacher.hear(given)
         losses = []
         for path, of_teacher in self.pairs.items():
             x, y = self._said["student", path], self._said["teacher", of_teacher]
@@ -76,28 +78,31 @@ def fine_tuned(
     *,
     steps: int,
     seed: int,
-    rate: float = 5e-4,
+    rate: float | None = None,
     frozen: Iterable[str] = (),
     guide: Guide | None = None,
+    told: Callable[[int, Recogniser], None] | None = None,
 ) -> Recogniser:
-    """A copy of a CTC recogniser that has learnt from clips, four at a time.
+    """A copy of a recogniser that has learnt from clips, four at a time.
 
-    Weights that are frozen, by name, stay as they are.
+    The learning rate rises to `rate` for a tenth of the updates and falls to 0; where `told` is
+    asked to look at the model after each update, it stays. Weights that are frozen, by name, stay
+    as they are.
     """
-    if start.speaks:
-        raise ValueError(f"{start.name} has a decoder; fine-tuning here is of CTC models alone")
     found, order = start.copied(), np.random.default_rng(seed)
     model = found.model.train()
     torch.manual_seed(seed)
+    np.random.seed(seed)  # transformers draws its masks of features from there
     for name in frozen:
         model.get_parameter(name).requires_grad_(False)
     weights = [w for w in model.parameters() if w.requires_grad]
     weights += guide.begin(found) if guide else []
-    learner = torch.optim.AdamW(weights, lr=rate, weight_decay=0.01)
+    highest = rate or (_RATE_OF_SPEAKERS if start.speaks else _RATE)
+    learner = torch.optim.AdamW(weights, lr=highest, weight_decay=0.01)
     for step in range(steps):
-        share = min(1.0, (step + 1) / max(1, _WARMUP * steps)) * (1 - step / steps)
+        share = min(1.0, (step + 1) / max(1, _WARMUP * steps))
         for group in learner.param_groups:
-            group["lr"] = rate * share
+            group["lr"] = highest * share * (1 if told else 1 - step / steps)
         chosen = [clips[i] for i in order.choice(len(clips), _AT_ONCE, replace=False)]
         given = found.inputs(chosen)
         loss = model(**given, labels=_labels(found, chosen)).loss
@@ -106,10 +111,29 @@ def fine_tuned(
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         learner.step()
         learner.zero_grad()
+        if told:
+            told(step + 1, found)
     if guide:
         guide.end()
     model.requires_grad_(True).eval()
     return found
+
+
+def mean_wer(
+    start: Callable[[int], Recogniser],
+    sides: Sequence[list[Clip]],
+    *,
+    seeds: Iterable[int],
+    **how: Any,
+) -> float:
+    """WER on the second side after fine-tuning on the first one: the mean over seeds.
+
+    `start` makes the model of a seed, `how` is of `fine_tuned`.
+    """
+    learnt, examined = sides
+    return float(
+        np.mean([fine_tuned(start(n), learnt, seed=n, **how).wer(examined) for n in seeds])
+    )
 
 
 def before(of: Recogniser, path: str) -> list[str]:
@@ -126,6 +150,9 @@ def before(of: Recogniser, path: str) -> list[str]:
 
 
 def _labels(of: Recogniser, clips: Sequence[Clip]) -> Tensor:
-    spelt = [of.processor.tokenizer(c.text, add_special_tokens=False).input_ids for c in clips]
+    spelt = [of.processor.tokenizer(c.text, add_special_tokens=of.speaks).input_ids for c in clips]
+    if of.speaks:  # a model puts the token that it starts with before its labels itself
+        start = of.model.config.decoder_start_token_id
+        spelt = [ids[1:] if ids[:1] == [start] else ids for ids in spelt]
     rows = [torch.tensor(labels) for labels in spelt]
     return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-100)

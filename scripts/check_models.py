@@ -70,8 +70,13 @@ class Recogniser:
         """What the model takes of some clips."""
         extractor = self.processor.feature_extractor
         waves = [clip.samples.astype(np.float32) / _FULL_SCALE for clip in clips]
-        options = {} if self.speaks else {"padding": True, "return_attention_mask": True}
+        fills_a_window = hasattr(extractor, "nb_max_frames")
+        options = {} if fills_a_window else {"padding": True, "return_attention_mask": True}
         return dict(extractor(waves, sampling_rate=RATE, return_tensors="pt", **options))
+
+    def hear(self, given: dict[str, torch.Tensor]) -> None:
+        """Run what needs no text: the encoder of a model that speaks, of others all."""
+        (self.model.get_encoder() if self.speaks else self.model)(**given)
 
     @torch.no_grad()
     def heard(self, clip: Clip) -> str:
@@ -89,9 +94,8 @@ class Recogniser:
 
     def siblings(self, path: str) -> list[str]:
         """The modules of the list that a module is in, it among them."""
-        holder, index = _place(path)
-        self.model.get_submodule(path)
-        assert index >= 0
+        holder, _ = _place(path)
+        self.model.get_submodule(path)  # which raises where there is none
         return [f"{holder}.{i}" for i in range(len(self.model.get_submodule(holder)))]
 
 
@@ -133,7 +137,11 @@ def with_part_of(model: nn.Module, original: nn.Module, path: str) -> Iterator[N
 
 
 def averaged(folders: Sequence[Path]) -> Recogniser:
-    """The last of some checkpoints with the mean of all their weights."""
+    """The last of some checkpoints with the mean of all their weights.
+
+    Raises:
+        ValueError: A name in a checkpoint is none of the model's, so the mean would not reach it.
+    """
     found = Recogniser.load(str(folders[-1]))
     parts = [load_file(folder / "model.safetensors") for folder in folders]
     mean = {
@@ -141,7 +149,9 @@ def averaged(folders: Sequence[Path]) -> Recogniser:
         for name, weight in parts[-1].items()
         if weight.is_floating_point()
     }
-    found.model.load_state_dict(mean, strict=False)
+    unknown = found.model.load_state_dict(mean, strict=False).unexpected_keys
+    if unknown:
+        raise ValueError(f"{folders[-1]} has weights that its model does not: {unknown[0]}")
     return found
 
 

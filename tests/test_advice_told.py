@@ -95,13 +95,34 @@ def scripts(monkeypatch):
 
 
 def test_the_page_of_outcomes_and_the_record_of_each_kind_are_those_of_the_stored_checks(scripts):
-    from advice_page import page, summary, tally
+    from advice_page import guessed, page, summary, tally
 
     cases = json.loads((DOCS / "advice.json").read_text(encoding="utf-8"))
     assert page(cases) == (DOCS / "advice.md").read_text(encoding="utf-8")
     assert f"<!-- advice -->\n{summary(cases)}\n" in (DOCS.parent / "README.md").read_text("utf-8")
-    kept = {kind.name: (kind.followed, kind.checked) for kind in ADVICE.values()}
-    assert kept == {name: tally(cases, name) for name in ADVICE}
+    kept = {kind.name: (kind.followed, kind.checked, kind.guessed) for kind in ADVICE.values()}
+    assert kept == {name: (*tally(cases, name), guessed(cases, name)) for name in ADVICE}
+
+
+def test_what_guessing_gives_is_what_else_was_tried_by_the_same_rule(scripts):
+    from advice_page import chance, guessed
+
+    frozen = {"before": 0.9, "none frozen": 0.5, "frozen before b": 0.6, "frozen: c": 0.52}
+    anew = {"before": 0.9, "as it is": 0.5, "as advised: c anew": 0.4, "instead: a anew": 0.6}
+    mean = {"step 1": 0.4, "step 2": 0.6, "step 3": 0.5, "their mean": 0.3}
+    depth = {"before": 0.9, "not taught": 0.5, "as advised": 0.4, "by relative depth": 0.6}
+    told = {"freeze": frozen, "renew": anew, "average": mean, "map": depth}
+    records = {kind: {"kind": kind, "rows": rows, "rule": "", "followed": True}
+               for kind, rows in told.items()}  # fmt: skip
+    assert {kind: chance(kind, one) for kind, one in records.items()} == {
+        "freeze": 0.5, "renew": 0.5, "average": 0.5, "map": 1.0,
+    }  # fmt: skip
+    del anew["instead: a anew"]
+    assert chance("renew", records["renew"]) is None
+    both = [{"case": "a", "records": [records["renew"]]}]
+    assert guessed(both, "renew") == "-"
+    both[0]["records"].append(records["renew"] | {"rows": anew | {"instead: a anew": 0.6}})
+    assert guessed(both, "renew") == "0.5 of 1"
 
 
 def test_a_classifier_finds_what_is_there_and_nothing_in_noise(scripts):

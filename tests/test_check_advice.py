@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from speech_to_learn import data_to_learn, learn
+from tiny_tokenizers import save_decoder
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 
@@ -93,6 +95,9 @@ def test_what_is_frozen_does_not_learn_and_the_start_stays(taught, recogniser):
     clips = clips_of(taught[1])
     one, again = (fine_tuned(recogniser, clips, **how).model for _ in range(2))
     assert same(recogniser.model, kept) and same(one, weights(again))
+    drawn = np.random.rand()  # as transformers draws masks
+    fine_tuned(recogniser, clips[:4], **how)
+    assert np.random.rand() == drawn
     moved = {name for name, weight in one.state_dict().items() if not weight.equal(kept[name])}
     assert moved and not any(name.startswith("cnn.conv_layers.0") for name in moved)
     assert all(weight.requires_grad for weight in one.parameters())
@@ -112,6 +117,59 @@ def test_a_guided_student_comes_nearer_to_its_teacher(taught, recogniser):
     fine_tuned(recogniser, clips, steps=12, seed=0, rate=1e-2, guide=guide)
     assert losses[-1] < 0.9 * losses[0]
     assert not recogniser.model.cnn.conv_layers[1]._forward_hooks
+
+
+def test_a_model_that_speaks_learns_too_and_is_led_by_its_encoder(taught, tmp_path):
+    from check_learning import Guide, _labels, before, fine_tuned
+    from check_models import Recogniser, clips_of
+
+    found = Recogniser.load(save_decoder(tmp_path, "whisper"))
+    clips, path = clips_of(taught[1]), "model.encoder.layers.0"
+    ids, end = _labels(found, clips[:1])[0].tolist(), found.processor.tokenizer.eos_token_id
+    assert ids[-1] == end and found.model.config.decoder_start_token_id not in ids
+    heard = []
+    found.model.model.decoder.register_forward_hook(lambda *_: heard.append("decoder"))
+    guide = Guide(found, {path: path})
+    tuned = fine_tuned(found, clips, steps=2, seed=0, frozen=before(found, path), guide=guide)
+    assert heard == ["decoder"] * 2  # the student, copied with its hook; the teacher says nothing
+    kept = weights(found.model)
+    moved = {
+        name for name, weight in tuned.model.state_dict().items() if not weight.equal(kept[name])
+    }
+    assert moved and all("encoder.layers" in name or "decoder" in name or "proj_out" in name
+                         or "encoder.layer_norm" in name for name in moved)  # fmt: skip
+
+
+def test_a_rate_stays_where_checkpoints_are_looked_at(taught, recogniser, monkeypatch):
+    from check_learning import fine_tuned
+    from check_models import clips_of
+
+    rates, seen = [], []
+    step = torch.optim.AdamW.step
+    monkeypatch.setattr(
+        torch.optim.AdamW,
+        "step",
+        lambda self: (rates.append(self.param_groups[0]["lr"]), step(self)),
+    )
+    how = {"steps": 4, "seed": 0, "rate": 1e-2}
+    fine_tuned(recogniser, clips_of(taught[1]), **how, told=lambda n, _: seen.append(n))
+    assert (rates, seen) == ([1e-2] * 4, [1, 2, 3, 4])
+    del rates[:]
+    fine_tuned(recogniser, clips_of(taught[1]), **how)
+    assert rates == [1e-2, 7.5e-3, 5e-3, 2.5e-3]
+
+
+def test_a_mean_of_weights_that_the_model_has_not_is_refused(taught, tmp_path):
+    from check_models import averaged
+    from safetensors.torch import load_file, save_file
+
+    folder = taught[0].checkpoints[-1].folder
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    file = tmp_path / "model.safetensors"
+    save_file({**load_file(file), "other": torch.ones(2)}, file, {"format": "pt"})
+    with pytest.raises(ValueError, match="has weights that its model does not: other"):
+        averaged([tmp_path, tmp_path])
 
 
 def checked(monkeypatch, *words):

@@ -107,6 +107,14 @@ def test_layers_move_where_their_frames_do(moved):
     assert "Units of encoder.2 do not line up with those of the base" in said
 
 
+def test_a_value_and_its_interval_are_told_with_the_same_decimals(moved):
+    ends = {"value": 0.9494, "low": 0.938, "high": 0.9602}
+    columns = {name: [*moved.columns[name][:1], end, *moved.columns[name][2:]]
+               for name, end in ends.items()}  # fmt: skip
+    said = " ".join(summarise(replace(moved, columns=moved.columns | columns)))
+    assert "(0.9494, 0.938 to 0.9602)" in said
+
+
 def test_the_order_of_utterances_changes_nothing(moved):
     x = base_frames()
     y = x | {"encoder.1": x["encoder.1"] + noise(0.5), "encoder.2": noise(1)}
@@ -149,6 +157,7 @@ def test_what_collapses_is_flagged_and_what_only_half_of_the_utterances_show_is_
     directions = [column(said, f"directions_{side}")[1] for side in "xy"]
     assert directions[1] < 0.5 * directions[0] and column(said, "dead_y")[1] == 1
     assert "Look at encoder.0 (anisotropic; " in " ".join(summarise(said))
+    assert f"  {column(said, 'distance')[0]:.3f}  " in drift_text(said)
     whole = [column(said, f"directions_{side}")[2] for side in "xy"]
     assert whole[1] < 0.5 * whole[0] and flags[2] == ""
 

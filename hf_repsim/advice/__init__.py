@@ -31,11 +31,14 @@ class Kind:
     propose: tuple[Callable[[SimilarityResult], list[Advice]], ...]
     followed: int = 0  # of the cases of docs/advice.json
     checked: int = 0
+    guessed: str = "-"  # how many a choice at random would have had right
 
     @property
     def record(self) -> str:
         """How often it was right, in words."""
-        return f"followed in {self.followed} of {self.checked} of our checks (docs/advice.md)"
+        by_chance = "" if self.guessed == "-" else f", by guessing in {self.guessed}"
+        told = f"followed in {self.followed} of {self.checked} of our checks"
+        return f"{told}{by_chance} (docs/advice.md)"
 
 
 # how often: docs/advice.json, to which a test holds them
@@ -49,8 +52,17 @@ ADVICE = {
             (for_features,),
             followed=10,
             checked=14,
+            guessed="6.2",
         ),
-        Kind("drop", "Block to drop", "compare of one model", (to_drop,), followed=3, checked=5),
+        Kind(
+            "drop",
+            "Block to drop",
+            "compare of one model",
+            (to_drop,),
+            followed=3,
+            checked=5,
+            guessed="1.8",
+        ),
         Kind(
             "restore",
             "Where a copy leaves",
@@ -58,6 +70,7 @@ ADVICE = {
             (to_restore,),
             followed=4,
             checked=12,
+            guessed="1.6",
         ),
         Kind(
             "freeze",
@@ -65,7 +78,8 @@ ADVICE = {
             "trajectory, or compare of a model before and after fine-tuning",
             (to_freeze_early, to_freeze),
             followed=0,
-            checked=6,
+            checked=7,
+            guessed="3.0",
         ),
         Kind(
             "renew",
@@ -73,10 +87,17 @@ ADVICE = {
             "compare before and after fine-tuning",
             (to_renew,),
             followed=0,
-            checked=2,
+            checked=3,
+            guessed="0.0 of 1",
         ),
         Kind(
-            "average", "Checkpoints to average", "trajectory", (to_average,), followed=3, checked=12
+            "average",
+            "Checkpoints to average",
+            "trajectory",
+            (to_average,),
+            followed=4,
+            checked=14,
+            guessed="4.5",
         ),
         Kind(
             "map",
@@ -85,6 +106,7 @@ ADVICE = {
             (to_map,),
             followed=1,
             checked=4,
+            guessed="3.0",
         ),
     )
 }
@@ -107,8 +129,9 @@ def advise(results: Sequence[SimilarityResult], *, every: bool = False) -> list[
 
 def advice_rows(found: Sequence[Advice]) -> list[dict[str, Any]]:
     """Advice as JSON, with how often its kind was right."""
+    names = ("followed", "checked", "guessed")
     return [
-        {**asdict(one), "followed": ADVICE[one.kind].followed, "checked": ADVICE[one.kind].checked}
+        {**asdict(one), **{name: getattr(ADVICE[one.kind], name) for name in names}}
         for one in found
     ]
 

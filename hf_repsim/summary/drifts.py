@@ -187,11 +187,12 @@ def _values(rows: Sequence[Row]) -> str:
 
 
 def _value(row: Row) -> str:
-    low, high = row.low, row.high
-    told = f", {_exact(low)} to {_exact(high)}" if math.isfinite(low + high) else ""
-    return f"{_exact(row.value)}{told}"
+    known = [end for end in (row.value, row.low, row.high) if math.isfinite(end)]
+    told = [_exact(end, is_near=max(known) >= _NEAR) for end in known]
+    return f"{told[0]}, {told[1]} to {told[2]}" if len(told) == 3 else told[0]
 
 
-def _exact(value: float) -> str:
+def _exact(value: float, *, is_near: bool | None = None) -> str:
     """Two decimals, or as many as tell it from the ceiling."""
-    return number(value) if value < _NEAR else f"{value:.4f}".rstrip("0").ljust(4, "0")
+    is_near = value >= _NEAR if is_near is None else is_near
+    return f"{value:.4f}".rstrip("0").ljust(4, "0") if is_near else number(value)
