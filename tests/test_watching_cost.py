@@ -57,10 +57,12 @@ def test_the_share_is_of_listening_and_training_together():
 
 def test_a_hearing_that_would_pass_the_share_is_forbidden_until_there_is_time():
     cost = spent(Cost(0.1, time := Time()), time, listened=1, trained=9)
-    assert cost.forbids(8)  # 2 of 11 seconds
-    time.pass_by(9)
-    assert not cost.forbids(16)  # 2 of 20
-    assert cost.told()["skipped"] == [8] and cost.told()["at_most"] == 0.1
+    assert cost.forbids(8)
+    time.pass_by(10)
+    assert cost.forbids(16)  # 2 of 21 seconds, but 3 of 22 with the last hearing
+    time.pass_by(10)
+    assert not cost.forbids(24)  # 3 of 32
+    assert cost.told()["skipped"] == [8, 16] and cost.told()["at_most"] == 0.1
     assert not spent(Cost(clock=time), time, listened=9, trained=1).forbids(8)
 
 

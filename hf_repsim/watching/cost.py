@@ -56,10 +56,11 @@ class Cost:
         return self.clock() - self._began
 
     def forbids(self, step: int) -> bool:
-        """Whether one more hearing like the last would cost too much; it is skipped then."""
+        """Whether one more hearing like the last one would cost too much; it is skipped then."""
         if self.at_most is None:
             return False
-        if self.seconds + self.each <= self.at_most * (self.passed + self.each):
+        more = 2 * self.each  # this one, and the last, which is never skipped
+        if self.seconds + more <= self.at_most * (self.passed + more):
             return False
         self.skipped.append(step)
         return True
@@ -76,7 +77,7 @@ class Cost:
         limit = {} if self.at_most is None else {"at_most": self.at_most, "skipped": self.skipped}
         return {
             "seconds": round(seconds, 3),
-            "last_seconds": round(self.each, 3),
+            "last_seconds": round(self.each if self._since is None else seconds - self._spent, 3),
             "training_seconds": round(passed, 3),
             "share": round(seconds / max(passed, seconds, _LEAST), 4),
             **limit,
