@@ -70,7 +70,13 @@ logged() { printf '\n$ %s\n' "$*" >>"$log"; "$@" >>"$log" 2>&1; }
 
 pip_install() {
     logged "$venv/bin/python" -m pip --disable-pip-version-check --no-input install \
-        -c "$venv/constraints.txt" "$@"
+        --no-compile -c "$venv/constraints.txt" "$@"
+}
+
+# What pip would do with one core. Templates and the like are no Python, so its status says nothing;
+# what packages bring as tests nobody imports.
+compile_installed() {
+    logged "$venv/bin/python" -m compileall -q -j 0 -x 'site-packages/.*/tests?/' "$venv/lib" || :
 }
 
 # Where the chosen Python keeps a torch that is new enough; nothing if it has none.
@@ -121,6 +127,7 @@ set_up() {
     pip_install setuptools || fail
     # The pinned setuptools builds the package: build isolation would fetch one of its own choice.
     pip_install --no-build-isolation --editable "${root}[dev]" || fail
+    compile_installed
     printf '%s\n' "$stamp" >"$venv/stamp.new"
     mv "$venv/stamp.new" "$venv/stamp"
     say "ready in $((SECONDS - seconds)) s"

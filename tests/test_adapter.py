@@ -122,7 +122,7 @@ def test_an_adapter_is_merged_and_the_folder_goes_again(base, tmp_path):
         assert torch.equal(torch.get_rng_state(), state)
         tuned = load_model(place)
         assert tuned.provenance()["name"] == "a"
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="is neither a folder here nor a name"):
         load_model(place)
     a, b = weights.values() if "lora_A" in next(iter(weights)) else reversed(weights.values())
     was, now = (dict(model.whole.named_parameters()) for model in (load_model(base), tuned))

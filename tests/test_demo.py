@@ -18,7 +18,7 @@ from hf_repsim.experiment import Experiment, _probe, run_experiment
 from hf_repsim.result import SimilarityResult
 from hf_repsim.run import Run
 
-SHORT = ("--join=3", "--batch-seconds=20", "--max-steps=12", "--eval-speaker=en+m8")
+SHORT = ("--join=3", "--batch-seconds=20", "--max-steps=4", "--eval-speaker=en+m8")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def shown(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "TRAINING", SHORT)
-        patch.setattr(demo, "EVERY", 4)
+        patch.setattr(demo, "EVERY", 2)
         yield _demo(folder), folder
 
 
@@ -35,7 +35,7 @@ def _demo(folder):
 
 
 def _weights(folder):
-    return folder / "runs" / "cnn-seed0" / "checkpoint-12" / "model.safetensors"
+    return folder / "runs" / "cnn-seed0" / "checkpoint-4" / "model.safetensors"
 
 
 @pytest.mark.slow
@@ -55,7 +55,7 @@ def test_one_table_holds_all_runs_with_their_steps_and_errors(shown):
     result = SimilarityResult.load(shown[1] / "result")
     assert set(result.columns["run"]) == {"cnn-seed0", "lstm-seed0", "transformer-seed0"}
     assert set(result.columns["against"]) == {"final", "initial", "previous", "self"}
-    assert max(result.columns["step"]) == 12
+    assert max(result.columns["step"]) == 4
     assert all(cer > 0 for cer in result.columns["cer"])
 
 
@@ -80,7 +80,7 @@ def test_with_one_seed_nothing_is_decided(shown):
 def test_models_are_told_with_their_layers_and_errors(shown):
     models = json.loads((shown[1] / "models.json").read_text())["runs"]
     assert [model["encoder"] for model in models] == ["cnn", "lstm", "transformer"]
-    assert all(model["final_step"] == 12 and model["cer"] > 0 for model in models)
+    assert all(model["final_step"] == 4 and model["cer"] > 0 for model in models)
     assert models[1]["layers"][4]["layer"] == "lstm.0"
 
 
@@ -115,7 +115,7 @@ def test_a_run_that_fails_is_told_and_the_others_are_reported(again):
 def test_a_variant_meets_the_size_as_it_is(shown, again):
     rows = again[0].result.select("against", "run:cnn-seed0")
     assert set(rows.columns["run"]) == {"cnn-width-x0.5-seed0"}
-    assert set(rows.columns["variant"]) == {"width x0.5"} and set(rows.columns["step"]) == {12}
+    assert set(rows.columns["variant"]) == {"width x0.5"} and set(rows.columns["step"]) == {4}
     assert (shown[1] / "figures" / "variants-blocked_cka.png").exists()
 
 

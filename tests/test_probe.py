@@ -44,7 +44,7 @@ def test_a_named_id_column_lets_ranks_read_only_their_own_shards(tmp_path):
     probe.check()
     (tmp_path / "3.parquet").unlink()
     assert ids(probe, rank=0, world_size=2) == ["a", "c"]
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"3\.parquet"):
         ids(probe, rank=1, world_size=2)
 
 

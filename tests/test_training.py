@@ -253,5 +253,5 @@ def test_the_package_of_training_has_two_names():
 def test_data_may_be_named_as_on_the_command_line(tmp_path):
     name = data_to_learn(tmp_path / "data").dataset
     assert learn(f"{name}:train", tmp_path / "run", max_steps=1).record["finished"]
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="no such file or folder, and no Hub name"):
         learn(Probe(tmp_path / "none"), tmp_path / "other")
