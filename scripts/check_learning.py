@@ -100,23 +100,31 @@ def fine_tuned(
     highest = rate or (_RATE_OF_SPEAKERS if start.speaks else _RATE)
     learner = torch.optim.AdamW(weights, lr=highest, weight_decay=0.01)
     for step in range(steps):
-        share = min(1.0, (step + 1) / max(1, _WARMUP * steps))
-        for group in learner.param_groups:
-            group["lr"] = highest * share * (1 if told else 1 - step / steps)
+        learner.param_groups[0]["lr"] = highest * _share(step, steps, steady=told is not None)
         chosen = [clips[i] for i in order.choice(len(clips), _AT_ONCE, replace=False)]
         given = found.inputs(chosen)
         loss = model(**given, labels=_labels(found, chosen)).loss
         loss = loss + _WEIGHT * guide.loss(given) if guide else loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        learner.step()
-        learner.zero_grad()
+        _descend(learner, loss)
         if told:
             told(step + 1, found)
     if guide:
         guide.end()
     model.requires_grad_(True).eval()
     return found
+
+
+def _share(step: int, steps: int, *, steady: bool) -> float:
+    """Of the highest learning rate, at an update."""
+    risen = min(1.0, (step + 1) / max(1, _WARMUP * steps))
+    return risen if steady else risen * (1 - step / steps)
+
+
+def _descend(learner: torch.optim.Optimizer, loss: Tensor) -> None:
+    loss.backward()
+    nn.utils.clip_grad_norm_(learner.param_groups[0]["params"], 1.0)
+    learner.step()
+    learner.zero_grad()
 
 
 def mean_wer(
