@@ -106,7 +106,7 @@ def test_halves_are_of_speakers_where_intervals_are(by_six):
                            ([*SIX[:11], None], "utterance")):  # fmt: skip
         told = replace(products, speakers=tuple(speakers))
         assert split_half(told, n_halvings=1, unit="speaker").unit == unit
-    uneven = replace(products, speakers=("a",) * 5 + ("b",) * 3 + ("c", "c", "d", "d"))
+    uneven = replace(products, speakers=("a",) * 6 + ("b",) + ("c",) * 4 + ("d",))
     for seed in range(5):
         halves = _halves(uneven, "speaker", torch.Generator().manual_seed(seed))
         names = [{uneven.speakers[i] for i in half} for half in halves]
