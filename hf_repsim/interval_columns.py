@@ -73,13 +73,13 @@ def parts_of(
         parts = of_pair(sampled, rows, measure, value=value)
     except Undefined as why:
         return f"no interval: {why}"
-    return _BIASED if entry.bias is not None and _is_biased(sampled, parts) else parts
-
-
-def _is_biased(sampled: Sampled, parts: Parts) -> bool:
+    if entry.bias is None:
+        return parts
     found = of_parts(sampled, [parts])
-    limit = MOST_BIAS * found.intervals().error.clamp_min(ROUNDING)
-    return not bool(found.bias.abs() <= limit)
+    error = float(found.intervals().error)
+    if 4 * error > entry.range[1] - entry.range[0]:  # an interval as wide as that says nothing
+        return _FEW
+    return _BIASED if abs(float(found.bias)) > MOST_BIAS * max(error, ROUNDING) else parts
 
 
 def _is_scarce(entry: Measure, pair: PairMoments) -> bool:

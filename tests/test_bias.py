@@ -24,7 +24,7 @@ def correlated(rho, n, seed):
 
 
 def test_it_is_what_a_value_is_too_high_by_on_average():
-    rho, found, counts = torch.linspace(0.9, 0.3, 6).double(), [], (6,) * 25
+    rho, found, counts = torch.linspace(0.9, 0.3, 12).double(), [], (8,) * 30
     truth = {"cca": rho.mean(), "svcca": rho.mean(), "procrustes": rho.mean()}
     truth = torch.stack([truth.get(name, rho.square().mean()) for name in TO_INFINITY])
     for seed in range(25):

@@ -55,6 +55,10 @@ def test_how_often_intervals_hold_the_truth_is_what_the_stored_simulation_says()
     assert len(told) == 3
     for measure, percent in told:
         assert int(percent) == round(100 * rows[measure]["covers truth"])
+    every = [100 * row["covers truth"] for one in stored["settings"] for row in one["rows"]
+             if row["measure"] != "pwcca"]  # fmt: skip
+    assert f"on {len(stored['settings'])} kinds of data" in paragraph
+    assert f"held it in {min(every):.1f} to {max(every):.1f} %" in paragraph
 
 
 def test_what_unrelated_layers_give_is_what_the_stored_simulation_says():

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from hf_repsim.effective import by_variance, counted
+from hf_repsim.effective import by_leading_direction, counted
 
 if TYPE_CHECKING:
     from hf_repsim.pair_rows import PairRows
@@ -69,7 +69,7 @@ def procrustes(rows: PairRows) -> float:
     x, y = left.T @ pair.x.scatter @ left, right.T @ pair.y.scatter @ right
     noise = torch.outer(x.diagonal(), y.diagonal())
     noise = noise + noise.T - 2 * x * y - 2 * torch.outer(values, values)
-    n = counted(pair, by_variance)
+    n = counted(pair, by_leading_direction)
     found = _pairs(values, noise / n)
     # directions of the wider side that meet none of the other
     for wide, narrow in ((x, y), (y, x)):
