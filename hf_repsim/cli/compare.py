@@ -53,7 +53,7 @@ hearing = together(
              "all give; CCA measures need many.  [default: all]"),
     option("--sample-frames", type=click.IntRange(0), metavar="N",
              help="Keep N frames of each utterance beside the sums, for intervals and for measures "
-             "that need frames; 0: none.  [default: 144, of many utterances 48 or 16]"),
+             "that need frames; 0: none.  [default: 16 to 432, by their number and size]"),
     option("--about", metavar="WHERE",
              help="Take the sums about the origin of this result of the same models and layers, so "
              "that `hf-repsim merge` adds both in every measure."),
