@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from hf_repsim.sample import MOST_UTTERANCES, SAMPLE_FRAMES, FrameSample, few_of
@@ -10,9 +10,9 @@ from hf_repsim.sample import MOST_UTTERANCES, SAMPLE_FRAMES, FrameSample, few_of
 # Each a third of the one before: the middle of every three rows that are evenly spaced is one of a
 # third as many that are. So who learns late that utterances are many thins what he kept, and has
 # what he would have kept had he known.
-LEVELS = (9 * SAMPLE_FRAMES, 3 * SAMPLE_FRAMES, SAMPLE_FRAMES)
-MOST_ROWS = MOST_UTTERANCES * SAMPLE_FRAMES
-MOST_BYTES = 256e6  # of rows beyond `SAMPLE_FRAMES` of an utterance
+LEVELS = tuple(SAMPLE_FRAMES * times for times in (27, 9, 3, 1))
+MOST_ROWS = 2**14  # beyond `SAMPLE_FRAMES` of an utterance, as
+MOST_BYTES = 256e6
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Quota:
 
     Attributes:
         frames: of each utterance; None: the most of `LEVELS` with which all utterances together
-            keep no more than `MOST_ROWS` and `MOST_BYTES`, and the least in any case.
+            keep no more than `MOST_ROWS` and `MOST_BYTES`, and the least in any case or where there
+            are `MOST_UTTERANCES`, of which then some take the places of others.
         row_bytes: of one row of all layers, those that other passes keep among them.
     """
 
@@ -33,13 +34,13 @@ class Quota:
         """Frames of an utterance that may be kept, until it is known that there are many."""
         return LEVELS[0] if self.frames is None else self.frames
 
-    def of_each(self, n_utterances: int) -> int:
-        """Frames of each of so many utterances."""
+    def of_each(self, frames: Collection[int]) -> int:
+        """Rows at most of each utterance, where these are the frames of all."""
         if self.frames is not None:
             return self.frames
-        room = min(MOST_ROWS, MOST_BYTES / self.row_bytes)
-        known = min(n_utterances, MOST_UTTERANCES)
-        return next((level for level in LEVELS if level * known <= room), LEVELS[-1])
+        levels = LEVELS if len(frames) < MOST_UTTERANCES else ()
+        fitting = (one for one in levels if sum(min(n, one) for n in frames) <= self._room)
+        return next(fitting, LEVELS[-1])
 
     def chosen(self, utterances: Iterable[str]) -> list[str]:
         """Those of which frames are kept."""
@@ -48,9 +49,15 @@ class Quota:
     def cut(self, sample: FrameSample) -> FrameSample:
         """What stays of a sample; of parts of a run, put together, what stays of the whole."""
         few = sample.few(MOST_UTTERANCES)
-        return few.thinned(self.of_each(len(few.utterances)))
+        return few.thinned(self.of_each(few.frames.values()))
 
     def n_rows(self, at_most: int | None) -> int:
         """Rows at most while so many utterances are heard, or any number."""
         n = min(MOST_UTTERANCES, MOST_UTTERANCES if at_most is None else at_most)
-        return max(i * self.of_each(i) for i in range(n + 1))
+        if self.frames is not None:
+            return n * self.frames
+        return max(n * LEVELS[-1], min(n * LEVELS[0], self._room))
+
+    @property
+    def _room(self) -> int:
+        return int(min(MOST_ROWS, MOST_BYTES / self.row_bytes))

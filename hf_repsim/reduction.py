@@ -54,7 +54,7 @@ def _gathered(sample: FrameSample, accelerator: Accelerator, quota: Quota) -> Fr
         return quota.cut(sample).in_order()
     parts = gather_object([(sample.frames, sample.counts, sample.speakers)])
     kept = set(quota.chosen(name for names, *_ in parts for name in names))
-    most = quota.of_each(len(kept))
+    most = quota.of_each([n for frames, *_ in parts for name, n in frames.items() if name in kept])
     joined = FrameSample(sample.widths)
     widths = list(sample.widths.values())
     for rank, (frames, counts, speakers) in enumerate(parts):

@@ -7,7 +7,9 @@ import pytest
 from sums import COUNTS, WIDTHS_X, frames_of, sums_of
 from test_interval_columns import ALL, sums_with_frames
 
+from hf_repsim.interval_columns import parts_of
 from hf_repsim.intervals import of_sums
+from hf_repsim.measures import MEASURES
 from hf_repsim.pair import Scoring
 from hf_repsim.plot import heatmap
 from hf_repsim.sample import FrameSample
@@ -26,15 +28,27 @@ def result():
     ("measure", "why"),
     [
         ("pwcca", "nobody knows how much too high"),
-        ("cka_without_top", "the first two components of x/encoder.0 are nearly as large"),
+        ("cka_without_top", "the first two components of"),
     ],
 )
-def test_a_value_without_an_interval_says_why(measure, why):
+def test_a_value_without_an_interval_says_why(measure, why, monkeypatch):
+    monkeypatch.setattr("hf_repsim.measures.kernels.SAFE_GAP", 1e9)
     found = score(sums_with_frames(), [measure], intervals=True)
     assert all(f"no interval: {why}" in note for note in found.columns["note"])
     assert not best_matches(found, measure).any() and "no interval" in found.table()
     bare = score(sums_with_frames(), [measure])
     assert not any("interval" in note for note in bare.columns["note"])
+
+
+def test_all_measures_have_intervals_but_those_that_are_fitted():
+    known = {name for name, one in MEASURES.items() if one.influence or one.owed}
+    fitted = {name for name, one in MEASURES.items() if one.ranks}
+    assert set(MEASURES) - (known - fitted) == fitted | {"heldout_cca"}
+    found = sums_with_frames()
+    sampled = Sampled(Scoring(found), found.sample)
+    rows = sampled.pair(*found.pairs[0])
+    why = parts_of(sampled, rows, "heldout_cca", value=0.5)
+    assert "none is known for this measure" in why
 
 
 def test_of_two_utterances_the_note_says_that_they_are_too_few():

@@ -20,14 +20,13 @@ def heard(utterances, *, quota):
     return sample
 
 
-@pytest.mark.parametrize("n", [3, 57, 171])
-def test_what_is_thinned_late_is_what_would_have_been_kept_from_the_start(n):
+@pytest.mark.parametrize(("n", "level"), [(3, 432), (120, 144), (300, 48), (530, 16)])
+def test_what_is_thinned_late_is_what_would_have_been_kept_from_the_start(n, level):
     quota = Quota(None, row_bytes=8)
     there, back = (heard(order, quota=quota).in_order() for order in (range(n), range(n)[::-1]))
     parts = quota.cut(heard(range(0, n, 2), quota=quota) + heard(range(1, n, 2), quota=quota))
     for sample in (back, parts.in_order()):
         assert sample.utterances == there.utterances and torch.equal(sample.rows, there.rows)
-    level = {3: 144, 57: 48, 171: 16}[n]
     expected = [evenly_spaced(length, level) for length in there.frames.values()]
     assert there.rows[:, 1].tolist() == [float(i) for own in expected for i in own]
 
@@ -41,8 +40,11 @@ def test_each_level_is_the_middle_of_three_of_the_one_before():
 
 def test_rows_are_bounded_by_number_and_by_size_but_never_fewer_than_the_least():
     small, large = Quota(None, row_bytes=1000), Quota(None, row_bytes=100_000)
-    assert [small.of_each(n) for n in (0, 56, 57, 170, 171, 9999)] == [144, 144, 48, 48, 16, 16]
-    assert [large.of_each(n) for n in (17, 18, 53, 54, 512)] == [144, 48, 48, 16, 16]
-    assert small.n_rows(None) == large.n_rows(None) == MOST_ROWS
-    assert (small.n_rows(56), small.n_rows(60), large.n_rows(20)) == (56 * 144, 56 * 144, 17 * 144)
+    utterances = (0, 37, 38, 113, 114, 341, 342, 511, 512)
+    levels = [432, 432, 144, 144, 48, 48, 16, 16, 16]
+    assert [small.of_each([500] * n) for n in utterances] == levels
+    assert [large.of_each([500] * n) for n in (5, 6, 17, 18, 53, 54)] == [432, 144, 144, 48, 48, 16]
+    assert small.of_each([100] * 60 + [500]) == 432 and small.of_each([5] * 512) == 16
+    assert (small.n_rows(None), large.n_rows(None)) == (MOST_ROWS, 512 * 16)
+    assert (small.n_rows(10), small.n_rows(60), large.n_rows(20)) == (4320, MOST_ROWS, 2560)
     assert Quota(5, row_bytes=1).n_rows(40) == 200 and Quota(0, row_bytes=1).n_rows(None) == 0

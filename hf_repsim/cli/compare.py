@@ -45,7 +45,7 @@ hearing = together(
              "all give; CCA measures need many.  [default: all]"),
     option("--sample-frames", type=click.IntRange(0), metavar="N",
              help="Keep N frames of each utterance beside the sums, for intervals and for measures "
-             "that need frames; 0: none.  [default: 144, of many utterances 48 or 16]"),
+             "that need frames; 0: none.  [default: 16 to 432, by their number and size]"),
     option("--input", is_flag=True,
              help="Hear the log-mel input, too: how like it each layer is and, by deconfounded_cka,"
              " how alike layers are without what they owe to it."),

@@ -129,10 +129,13 @@ class Kernels:
         errors the second variance is less than the first.
         """
         found = []
-        for gram, top in zip(self.products, self._top, strict=True):
-            values, vectors = torch.linalg.eigh(gram - torch.outer(top, top))
+        for x, top in zip(self._frames, self._top, strict=True):
+            rest = x - torch.outer(top, top @ x) / top.square().sum()
+            is_tall = len(x) > x.shape[1]  # then units are fewer, and their scatter is smaller
+            values, vectors = torch.linalg.eigh(rest.T @ rest if is_tall else rest @ rest.T)
             known = values > NOTHING * values[-1]
             values, vectors = values[known], vectors[:, known]
+            vectors = rest @ vectors / values.sqrt() if is_tall else vectors
             gap = (top.square().sum() - values).clamp_min(0)
             squares = top.square()[:, None] - vectors.square() * values
             error = self._by_utterance(squares - squares.mean(0)).square().sum(0)
