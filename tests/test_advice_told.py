@@ -75,12 +75,17 @@ def test_help_says_what_each_kind_is_read_off():
         assert f"\n  {kind.name} " in told and kind.needs.split(",")[0] in told
 
 
-def test_a_kind_that_was_never_right_is_given_only_to_those_who_ask(monkeypatch):
+@pytest.mark.parametrize(
+    ("followed", "guessed", "given"),
+    [(0, "-", 0), (1, "-", 1), (3, "3.0", 0), (3, "2.9", 1), (1, "1.0 of 2", 0)],
+)
+def test_a_kind_no_better_than_guessed_is_given_only_to_those_who_ask(
+    followed, guessed, given, monkeypatch
+):
     found = one_model([40, 30, 4, 35])
-    for followed in (0, 1):
-        kind = replace(ADVICE["drop"], followed=followed, checked=2)
-        monkeypatch.setitem(ADVICE, "drop", kind)
-        assert len(advise([found])) == followed and len(advise([found], every=True)) == 1
+    kind = replace(ADVICE["drop"], followed=followed, guessed=guessed, checked=4)
+    monkeypatch.setitem(ADVICE, "drop", kind)
+    assert len(advise([found])) == given and len(advise([found], every=True)) == 1
 
 
 def test_text_of_several_results_comes_kind_by_kind():

@@ -34,6 +34,12 @@ class Kind:
     guessed: str = "-"  # how many a choice at random would have had right
 
     @property
+    def bears_out(self) -> bool:
+        """Whether it was right more often than choices at random, where these were made."""
+        by_chance = 0.0 if self.guessed == "-" else float(self.guessed.split()[0])
+        return self.followed > by_chance
+
+    @property
     def record(self) -> str:
         """How often it was right, in words."""
         by_chance = "" if self.guessed == "-" else f", by guessing in {self.guessed}"
@@ -115,12 +121,12 @@ ADVICE = {
 def advise(results: Sequence[SimilarityResult], *, every: bool = False) -> list[Advice]:
     """All that saved results give a reason for, kind by kind; empty where they give none.
 
-    Kinds that were never right when we checked them come only with `every`.
+    Kinds that were right no more often than guesses when we checked them come only with `every`.
     """
     return [
         advice
         for kind in ADVICE.values()
-        if every or kind.followed
+        if every or kind.bears_out
         for propose in kind.propose
         for result in results
         for advice in propose(result)
