@@ -59,8 +59,7 @@ def score(
     _warn_of_constant(scoring)
     rows = side_by_side(rows_of, moments.pairs, moments.origin.device)
     options = {"total": len(moments.pairs), "unit": "pair", "disable": not progress}
-    by_pair = list(tqdm(rows, "scoring", **options))
-    of_measures = list(zip(*by_pair, strict=True))
+    of_measures = list(zip(*tqdm(rows, "scoring", **options), strict=True))
     for own in of_measures if intervals else ():
         add_intervals(sampled, own)
     table = [row for own in of_measures for row in own]

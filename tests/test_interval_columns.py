@@ -69,7 +69,7 @@ def test_they_are_those_of_the_sums_within_the_range_of_the_measure(result):
     assert (low < value).all() and (value < high).all()
 
 
-def test_a_refused_value_a_measure_without_formula_and_a_few_utterances_have_none():
+def test_a_refused_value_weights_that_are_fitted_and_a_few_utterances_have_none():
     still = torch.full((sum(COUNTS), 2), 4.2)
     x = frames_of(ALL, {"encoder.0": 3}, 1) | {"still": still}
     moments = Moments.about({name: part[0] for name, part in x.items()})
@@ -77,8 +77,8 @@ def test_a_refused_value_a_measure_without_formula_and_a_few_utterances_have_non
     moments.sample = FrameSample(moments.layers_x)
     moments.sample.thin(x, list(map(str, ALL)), COUNTS, at_most=4)
     with pytest.warns(UserWarning, match="constant over all frames"):
-        found = score(moments, ["linear_cka", "neuron_matching"], intervals=True)
-    assert np.isnan(found.matrix("neuron_matching", "low")).all()
+        found = score(moments, ["linear_cka", "pwcca"], intervals=True)
+    assert np.isnan(found.matrix("pwcca", "low")).all()
     known = np.isfinite(found.matrix("linear_cka", "low"))
     assert known.tolist() == [[True, False], [False, False]]
     two = score(sums_with_frames(range(2)), ["linear_cka"], intervals=True)
