@@ -165,7 +165,7 @@ def of_pair(sampled: Sampled, rows: PairRows, measure: str, *, value: float | No
         return value, value.new_zeros(()), moved, noise.expand(CONTRASTS, -1)
     if entry.influence is None:
         raise Undefined("none is known for this measure")
-    psi, bias = entry.influence(rows).double(), _bias(entry, rows, value)
+    psi, bias = entry.influence(rows).double(), _bias(entry, rows)
     return value, bias, rows.by_utterance(psi).cpu(), rows.noise(psi).cpu()
 
 
@@ -177,16 +177,16 @@ def _if_defined(sampled: Sampled, rows: PairRows, measure: str) -> Parts:
         return missing[0], missing[0], missing, missing.expand(CONTRASTS, -1)
 
 
-def _bias(entry: Measure, rows: PairRows, value: Tensor) -> Tensor:
+def _bias(entry: Measure, rows: PairRows) -> Tensor:
     bias = 0.0
     if entry.unbiased is not None:
         try:
-            bias = float(value) - MEASURES[entry.unbiased].compute(rows.pair)
+            bias = entry.compute(rows.pair) - MEASURES[entry.unbiased].compute(rows.pair)
         except Undefined as why:
             raise Undefined(f"{entry.unbiased}, the value without bias, is refused: {why}") from why
     elif entry.bias is not None:
         bias = entry.bias(rows)
-    return value.new_tensor(0.0 if abs(bias) < ROUNDING else bias)
+    return torch.tensor(0.0 if abs(bias) < ROUNDING else bias, dtype=torch.float64)
 
 
 def _grouped(influence: Influence, unit_of: Mapping[str, str], share: float) -> Influence:

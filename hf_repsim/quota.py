@@ -11,8 +11,8 @@ from hf_repsim.sample import MOST_UTTERANCES, SAMPLE_FRAMES, FrameSample, few_of
 # third as many that are. So who learns late that utterances are many thins what he kept, and has
 # what he would have kept had he known.
 LEVELS = tuple(SAMPLE_FRAMES * times for times in (27, 9, 3, 1))
-MOST_ROWS = 2**14  # beyond `SAMPLE_FRAMES` of an utterance, as
-MOST_BYTES = 256e6
+MOST_ROWS = 2**13  # beyond `SAMPLE_FRAMES` of an utterance, as
+MOST_BYTES = 128e6
 
 
 @dataclass(frozen=True)

@@ -244,7 +244,7 @@ def drift_of(*, quiet, loud, n=16, rows=8):
     frames = {"x/a": x, "x/input": given, "y/a": y}
     moments.sample.add(frames, [f"u{i}" for i in range(n)], [rows] * n)
     found = score(moments, ["blocked_cka"], intervals=True)
-    return drifted(found, Probe.embedded(), {})
+    return drifted(found, {})
 
 
 @pytest.mark.parametrize(

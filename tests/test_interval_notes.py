@@ -58,7 +58,7 @@ def test_of_two_utterances_the_note_says_that_they_are_too_few():
     refused = (
         "no interval: blocked_cka, the value without bias, is refused: needs 4 utterances, has 2"
     )
-    assert found.notes("linear_cka") == {f"no interval: {refused}": 9}
+    assert found.notes("linear_cka") == {refused: 9}
 
 
 def test_the_best_match_is_marked_with_those_that_are_no_worse(result):
