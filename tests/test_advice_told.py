@@ -77,7 +77,7 @@ def test_help_says_what_each_kind_is_read_off():
 
 @pytest.mark.parametrize(
     ("followed", "guessed", "given"),
-    [(0, "-", 0), (1, "-", 1), (3, "3.0", 0), (3, "2.9", 1), (1, "1.0 of 2", 0)],
+    [(0, "-", 0), (1, "-", 1), (3, "2.1", 0), (3, "2.0", 1), (1, "1.0 of 2", 0)],
 )
 def test_a_kind_no_better_than_guessed_is_given_only_to_those_who_ask(
     followed, guessed, given, monkeypatch

@@ -16,7 +16,7 @@ from hf_repsim.terminal import Command, errors
     "hf-repsim advise me/w2v2-vs-hubert --json",
 )
 @click.argument("where", nargs=-1, required=True)
-@option("--every", is_flag=True, help="Also kinds that were right no more often than guesses.")
+@option("--every", is_flag=True, help="Also kinds that did no better than guesses.")
 @option("--json", "as_json", is_flag=True, help="Print rows as JSON instead of text.")
 def advise(where: tuple[str, ...], *, every: bool, as_json: bool) -> None:
     """Advise what to do about saved results, with evidence, code, and a command that checks it.
