@@ -92,5 +92,7 @@ def unit_sentences(provenance: Mapping[str, Any]) -> list[str]:
     unit, n = told_units(provenance)
     if unit == UTTERANCE:
         return []
+    if n == 1:
+        return ["One speaker said all of it, so there are no intervals over speakers."]
     few = f": few, fewer than {FEW_SPEAKERS}, make wide ones" if n < FEW_SPEAKERS else ""
     return [f"95 % intervals are over {over(provenance)}{few}."]

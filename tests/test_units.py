@@ -31,7 +31,7 @@ from hf_repsim.scoring import score
 from hf_repsim.several import matrix
 from hf_repsim.storage import load_result
 from hf_repsim.summary import summarise
-from hf_repsim.units import told_units
+from hf_repsim.units import told_units, unit_sentences
 
 CKA = ["linear_cka"]
 SIX = [f"s{u // 2}" for u in ALL]
@@ -86,6 +86,11 @@ def test_a_result_says_what_its_intervals_are_over_wherever_it_is_shown(by_six, 
     assert "speakers" not in " ".join(summarise(plain))
     np.testing.assert_array_equal(ends(rescore(again, CKA, intervals=True, unit="speaker")),
                                   ends(by_six)[:, :9])  # fmt: skip
+
+
+def test_of_one_speaker_it_is_said_that_there_is_no_interval():
+    (said,) = unit_sentences({"intervals_over": {"unit": "speaker", "n": 1}})
+    assert said == "One speaker said all of it, so there are no intervals over speakers."
 
 
 def test_what_a_stranger_says_of_units_is_taken_for_utterances():
