@@ -17,6 +17,7 @@ from hf_repsim import trajectory as module
 from hf_repsim.frames import Audio, hear, log_mel_chunks
 from hf_repsim.measures import MEASURES
 from hf_repsim.result import SimilarityResult
+from hf_repsim.sample import SAMPLE_FRAMES
 from hf_repsim.trajectory import RUN_COLUMNS, together, trajectory
 
 OTHERS = ("heldout_cca", "deconfounded_cka")  # that need 20 utterances, and the input
@@ -47,7 +48,8 @@ def test_what_a_checkpoint_meets_gives_the_numbers_of_a_comparison(
     against, step, other, run, speech, result
 ):
     folders = (run / f"checkpoint-{n}" for n in (step, other))
-    expected = compare(*folders, probe=speech, measures=OF_FEW)
+    # as many rows as of checkpoints: a null counts frames by them
+    expected = compare(*folders, probe=speech, measures=OF_FEW, sample_frames=SAMPLE_FRAMES)
     found = result.select("against", against).select("step", step)
     for name in OF_FEW:
         for column in ("value", "null", "n_frames"):

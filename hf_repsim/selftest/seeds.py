@@ -29,7 +29,9 @@ PUBLISHED = (
 )
 _SURE = 4  # standard errors
 _PAIRING = "flat_pearson"
-_SYMMETRIC = [name for name, measure in MEASURES.items() if measure.symmetric]
+_SYMMETRIC = [
+    name for name, measure in MEASURES.items() if measure.symmetric and not measure.by_input
+]
 
 
 def of_trained_networks(folder: Path, *, n_seeds: int, progress: bool) -> Iterator[Finding]:
