@@ -10,15 +10,13 @@ What two halves of the utterances promise is held against the maps of the next d
 
 from __future__ import annotations
 
-import argparse
 import math
 from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
-from pathlib import Path
 
 import torch
 from bench_ar_models import LAYERS, WIDTH, Setting, World
-from bench_intervals import alone, store, table
+from bench_intervals import alone, simulating, store, table
 from bench_machine import machine, versions
 
 from hf_repsim.chance import LEVEL, ChanceTest, RowProducts, chance_test, split_half
@@ -94,11 +92,7 @@ def _rates(found: list[ChanceTest], pairs: list[int]) -> dict:
 
 def main() -> None:
     """Simulate, print, and store."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=400)
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
+    given = simulating(__doc__, repeats=400).parse_args()
     told = {"repeats": given.repeats, "machine": machine(torch.device("cpu"))}
     told |= {"versions": versions(["torch", "numpy"]), "settings": []}
     noise = math.sqrt(LEVEL * (1 - LEVEL) / given.repeats)

@@ -87,10 +87,7 @@ def _counted(draws: torch.Tensor, truth: float, what: str) -> dict:
 
 def main() -> None:
     """Simulate, print, and store."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=200)
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--json", type=Path)
+    parser = simulating(__doc__, repeats=200)
     parser.add_argument("--measure", action="append", help="may be repeated; all that have any")
     parser.add_argument("--setting", action="append", choices=SETTINGS, help="may be repeated")
     given = parser.parse_args()
@@ -108,6 +105,15 @@ def main() -> None:
             told["settings"].append(part)
             print(f"{name}\n{table(rows)}\n", flush=True)
             store(told, given.json)
+
+
+def simulating(what: str, *, repeats: int) -> argparse.ArgumentParser:
+    """Options of a simulation."""
+    parser = argparse.ArgumentParser(description=what)
+    parser.add_argument("--repeats", type=int, default=repeats)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    return parser
 
 
 def alone() -> None:

@@ -8,14 +8,12 @@ would have, and draws of such data tell the error that they have. Tables go to s
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import torch
 from bench_ar_models import Setting, World
-from bench_intervals import PAIRS, alone, coverage, store, table
+from bench_intervals import PAIRS, alone, coverage, simulating, store, table
 from bench_machine import machine, versions
 
 from hf_repsim.design import Design
@@ -67,11 +65,7 @@ def _planned(pilots: World, seed: int, how: tuple[int, int]) -> Iterator[float]:
 
 def main() -> None:
     """Simulate, print, and store."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=400)
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
+    given = simulating(__doc__, repeats=400).parse_args()
     told = {"repeats": given.repeats, "machine": machine(torch.device("cpu"))}
     told |= {"versions": versions(["torch", "numpy"]), "data": setting(*PILOT, "speaker").told()}
     told |= {"coverage": [], "plans": {"pilot": PILOT, "measure": PLANNED, "rows": []}}

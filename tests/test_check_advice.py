@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from clips import exact, noise, parquet
 from speech_to_learn import data_to_learn, learn
 from tiny_tokenizers import save_decoder
 
@@ -200,6 +201,17 @@ def test_a_linear_classifier_of_each_layer_is_tried(taught, monkeypatch, capsys)
     rates = {row["what"]: row["accuracy"] for row in json.loads(told.out)}
     assert list(rates) == ["conv.0", "conv.1", "conv.2"] and 0 <= min(rates.values()) <= 1
     assert status in (0, 1) and "within one standard error of the best layer (24 " in told.err
+
+
+def test_of_one_speaker_nobody_can_be_held_out(taught, tmp_path):
+    from check_features import features
+
+    moods = [f"mood {u % 2}" for u in range(24)]
+    clips = [{"bytes": exact(noise(4000, u)), "path": f"{u}.wav"} for u in range(24)]
+    columns = {"audio": clips, "mood": moods, "speaker_id": ["she"] * 24}
+    model, data = str(taught[0].checkpoints[-1].folder), parquet(tmp_path, columns)
+    with pytest.raises(ValueError, match="no speaker can be held out: "):
+        features(model, "conv.1", "mood", data=data)
 
 
 def test_what_cannot_be_checked_is_said_in_a_line(taught, monkeypatch, capsys):

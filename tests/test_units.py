@@ -31,7 +31,7 @@ from hf_repsim.scoring import score
 from hf_repsim.several import matrix
 from hf_repsim.storage import load_result
 from hf_repsim.summary import summarise
-from hf_repsim.units import told_units, unit_sentences
+from hf_repsim.units import joined_units, told_units, unit_sentences
 
 CKA = ["linear_cka"]
 SIX = [f"s{u // 2}" for u in ALL]
@@ -91,6 +91,13 @@ def test_a_result_says_what_its_intervals_are_over_wherever_it_is_shown(by_six, 
 def test_of_one_speaker_it_is_said_that_there_is_no_interval():
     (said,) = unit_sentences({"intervals_over": {"unit": "speaker", "n": 1}})
     assert said == "One speaker said all of it, so there are no intervals over speakers."
+
+
+def test_intervals_over_other_things_are_not_put_into_one_table(by_six):
+    match = "intervals over utterances and over 6 speakers do not go into one table"
+    with pytest.raises(ValueError, match=match):
+        joined_units([{}, by_six.provenance])
+    assert told_units(joined_units([by_six.provenance] * 2)) == ("speaker", 6)
 
 
 def test_what_a_stranger_says_of_units_is_taken_for_utterances():
