@@ -100,3 +100,14 @@ def test_a_ratio_in_the_text_is_that_of_the_stored_benchmark(line):
     sections = json.loads((ROOT / "docs" / "bench" / "cpu.json").read_text())["sections"]
     (row,) = (row for row in sections["compare"]["rows"] if row["job"] == job)
     assert told == "{ratio:.2f} ({ratio_min:.2f} to {ratio_max:.2f})".format(**row)
+
+
+def test_what_trust_costs_is_what_the_stored_run_says():
+    stored = json.loads((ROOT / "docs" / "bench" / "trust.json").read_text())["sections"]["trust"]
+    ratios = {row["job"]: f"{row['ratio']:.2f}" for row in stored["rows"]}
+    paragraph = re.search(r"^What tells how far to trust.*?\n\n", README, re.M | re.S)[0]
+    told = re.findall(r"\d\.\d\d", paragraph)
+    jobs = ("intervals", "robust measures", "nulls and independent frames", "all of these",
+            "untrained models, too")  # fmt: skip
+    assert told == [ratios[job] for job in jobs]
+    assert f"{stored['utterances']} utterances" in paragraph
