@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ RUN_COLUMNS = ("run", "encoder", "variant", "seed", "step", "epoch", "wer", "cer
 _LABELS = {"cnn": "CNN", "lstm": "LSTM", "transformer": "Transformer"}
 
 # what counts as depth; `input`, `logits` and `final` (a normalised copy of the last block) do not
-_LEVEL = re.compile(r"(conv|lstm|encoder)\.")
+_LEVEL = re.compile(r"(conv|lstm|encoder|decoder)\.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +45,12 @@ class TrainedRun:
         if against == "final":
             diagonal[-1] = 1.0
         return diagonal
+
+    def with_all_that_meet(self, against: str) -> TrainedRun:
+        """The same run, its layers all that meet themselves, those among them that are no level."""
+        met = (found for (_, other, _), found in self.cells.items() if other == against)
+        layers = dict.fromkeys(x for found in met for x, y in found if x == y)
+        return replace(self, layers=tuple(layers))
 
     def matrix(self, measure: str, against: str, step: int) -> np.ndarray:
         """Layers of this checkpoint (rows) with layers of the other side: nan where absent.

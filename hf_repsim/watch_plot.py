@@ -32,9 +32,13 @@ def kept(result: SimilarityResult, measure: str | None = None) -> Figure:
     measure, cast = panels.chosen_measure(result, measure), Cast.of(result)
     met = [name for name in dict.fromkeys(result.columns["against"]) if name not in _NO_REFERENCE]
     against = "initial" if "initial" in met or not met else met[0]
+    every = {
+        encoder: [run.with_all_that_meet(against) for run in runs]
+        for encoder, runs in cast.runs.items()
+    }
     maps = {
         encoder: (OverSeeds.of(runs, lambda run: run.diagonal(measure, against)), runs[0])
-        for encoder, runs in cast.runs.items()
+        for encoder, runs in every.items()
     }
     panels.needed([found.mean for found, _ in maps.values()], measure, against)
     left = panels.longest_name(run.layers for _, run in maps.values()) + 0.25

@@ -20,6 +20,7 @@ from tuning import (
     StopAt,
     begun,
     listening,
+    rows_drawn,
     speech,
     state_of,
     trained,
@@ -162,7 +163,7 @@ def test_the_folder_holds_a_trajectory_with_error_rates_and_cost(tuned):
     assert cost["times"] == 3 and 0 < cost["share"] < 1
     assert cost["seconds"] < cost["training_seconds"]
     assert cost["bytes"] == 4 * 5 * 16 * saved.columns["n_frames"][0]
-    saved.plot("kept")
+    assert rows_drawn(saved.plot("kept")) == LAYERS
 
 
 def test_a_resumed_run_goes_on_with_what_its_layers_said_at_first(tmp_path, tuned):

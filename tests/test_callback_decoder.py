@@ -11,12 +11,13 @@ from speech_to_learn import tones
 from tiny_models import build_extractor, build_model
 from tiny_tokenizers import save_decoder, told
 from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor
-from tuning import VARIANT, Ear, begun, state_of, trainer
+from tuning import VARIANT, Ear, begun, rows_drawn, state_of, trainer
 
 from hf_repsim import Probe, RepresentationSimilarityCallback, compare, load_model
 from hf_repsim.models.decoder import PARTS
 from hf_repsim.models.in_hand import model_in_hand
 from hf_repsim.states import extract
+from hf_repsim.summary import summarise
 
 TEXTS = ("one two", "three four one", "two", "four four", "one three two")
 _QUICK = {"max_steps": 2, "save_strategy": "no", "eval_strategy": "no"}
@@ -73,6 +74,8 @@ def test_a_decoder_is_followed_beside_its_encoder_and_the_weights_are_those_with
     assert {path.name for path in folder.iterdir()} >= {"repsim", "repsim-decoder"}
     names = {name.rpartition("/")[0] for _, logs in ear.told for name in logs}
     assert {"repsim/blocked_cka", "repsim-decoder/blocked_cka"} <= names
+    assert rows_drawn(result.plot("kept")) == LAYERS
+    assert "stayed most like itself" in " ".join(summarise(result))
 
 
 def test_a_decoder_in_hand_says_what_the_one_in_a_folder_says(folders):

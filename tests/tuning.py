@@ -109,3 +109,8 @@ def begun(made: Trainer, callback: RepresentationSimilarityCallback, step: int =
 
 def state_of(model) -> list[torch.Tensor]:
     return list(model.state_dict().values())
+
+
+def rows_drawn(figure) -> list[str]:
+    """Names of the rows of its first panel, from the bottom."""
+    return [label.get_text() for label in figure.axes[0].get_yticklabels()]
