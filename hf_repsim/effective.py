@@ -148,8 +148,9 @@ class _Halves:
         rows = self._sample.layer(self._names[place])
         of, halves = torch.tensor(self._of, device=into.device), []
         for side in self._rows:
-            white = (rows[side].to(layer.mean) - layer.mean) @ into
-            halves.append(white.new_zeros(self._of[-1] + 1, into.shape[1]).index_add_(0, of, white))
+            about = rows[side].to(layer.mean) - layer.mean
+            sums = about.new_zeros(self._of[-1] + 1, len(into)).index_add_(0, of, about)
+            halves.append(sums @ into)
         far = float((halves[0] * halves[1]).sum()) / float(self._far.sum())
         low, high = 0.0, _SLOWEST
         for _ in range(HALVINGS):

@@ -79,13 +79,13 @@ class LayerRows:
         return (rows.square() @ kept.to(rows)).double() * scale
 
     @once
-    def grams(self) -> Tensor:
+    def grams(self) -> list[Tensor]:
         """Products of rows about the origin of the sums, within each utterance.
 
-        (utterances, most rows, most rows); 0 beyond an utterance's own.
+        (utterances, rows, rows) each, as `Sampled.alike` has them.
         """
-        padded = self._sampled.padded(self.rows + self._from_origin.to(self.rows))
-        return padded @ padded.mT
+        tables = self._sampled.tables(self.rows + self._from_origin.to(self.rows))
+        return [table @ table.mT for table in tables]
 
     @once
     def own(self) -> Overlap:
@@ -204,30 +204,31 @@ class PairRows:
             found.append(max(0.0, ratio) if isfinite(ratio) else 1.0)
         return tuple(found)
 
-    def padded(self, rows: Tensor) -> Tensor:
-        """Rows as (utterances, most rows, ...), 0 beyond an utterance's own."""
-        return self._sampled.padded(rows)
+    def tables(self, rows: Tensor) -> list[Tensor]:
+        """Rows by utterance, (utterances, rows, ...) each, as `Sampled.alike` has them."""
+        return self._sampled.tables(rows)
 
-    def unpadded(self, rows: Tensor) -> Tensor:
-        """The rows of such a table, (n, ...)."""
-        inside = torch.arange(rows.shape[1], device=rows.device) < self._sampled.counts[:, None]
-        return rows[inside]
+    def with_own(self, rows: Tensor, like: float) -> Tensor:
+        """Rows x, each with sum_z x'z z over the frames z of its own utterance, (n, features).
 
-    def stands_for(self, like: float) -> Tensor:
-        """What a product of two rows stands for, in products of a frame with one of the rows.
-
-        (utterances, most rows, most rows); 1 for a row with itself, and 0 beyond an utterance's own
-        rows.
+        `like` says what a frame between rows is, in products with one of them.
         """
-        weights = self._sampled.padded(self._weights).float()
-        own = torch.eye(weights.shape[1], device=weights.device)
-        return (weights[:, None] * like * (1 - own) + own) * (weights > 0)[:, None]
+        found = []
+        for table, weights in zip(self.tables(rows), self._sampled.each, strict=True):
+            weights = (weights * like).to(table)[:, None, None]
+            products = table @ table.mT
+            own = products.diagonal(0, 1, 2)[..., None]
+            found.append(table + weights * (products @ table) + (1 - weights) * own * table)
+        return self._sampled.untabled(found)
 
-    def over_pairs(self, products: Tensor) -> float:
-        """Sum over pairs of frames of an utterance, as (utterances, rows, rows) tell it."""
-        weights = self.padded(self._weights)
-        found = (products.double() * self.stands_for(self.like[0])).sum(2) * weights
-        return float(found.sum()) / self._sampled.share
+    def over_pairs(self, products: Sequence[Tensor]) -> float:
+        """Sum over pairs of frames of an utterance, as tables of rows by rows tell it."""
+        found = 0.0
+        for table, weights in zip(products, self._sampled.each, strict=True):
+            own = table.diagonal(0, 1, 2).sum(1).double()
+            others = table.sum((1, 2), dtype=torch.float64) - own
+            found += float(weights @ (weights * self.like[0] * others + own))
+        return found / self._sampled.share
 
     def total(self, psi: Tensor) -> float:
         """Sum over all frames, as far as the rows tell."""

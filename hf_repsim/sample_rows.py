@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from threading import RLock
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from hf_repsim.moments import Moments
 from hf_repsim.pair import Scoring, once
@@ -62,30 +62,55 @@ class Sampled:
         x, y = moments.index_x(layer_x), moments.index_y(layer_y)
         return PairRows(self, pair, x=self.layer(x), y=self.layer(y))
 
-    def padded(self, rows: Tensor) -> Tensor:
-        """Rows as (utterances, most rows, ...), 0 beyond an utterance's own."""
-        return pad_sequence(rows.split(self.counts.tolist()), batch_first=True)
+    @once
+    def alike(self) -> list[Tensor]:
+        """Indices of rows, one table of all utterances that have equally many.
 
-    def overlap(self, x: Tensor, y: Tensor) -> Overlap:
+        Each (utterances, rows) int64. Lengths differ, and what is made of pairs of rows would be
+        mostly padding in one table of all.
+        """
+        starts = self.counts.cumsum(0) - self.counts
+        places = [starts[self.counts == n, None] + self._upto(n) for n in self.counts.unique()]
+        return [table for table in places if table.numel()]
+
+    def _upto(self, n: Tensor) -> Tensor:
+        return torch.arange(int(n), device=self.device)
+
+    def tables(self, rows: Tensor) -> list[Tensor]:
+        """Rows by utterance, (utterances, rows, ...) each, as `alike` has them."""
+        return [rows[index] for index in self.alike]
+
+    def untabled(self, tables: Sequence[Tensor]) -> Tensor:
+        """The rows of such tables, in their own order."""
+        found = tables[0].new_empty(len(self.of), *tables[0].shape[2:])
+        for index, table in zip(self.alike, tables, strict=True):
+            found[index] = table
+        return found
+
+    def overlap(self, x: Sequence[Tensor], y: Sequence[Tensor]) -> Overlap:
         """Of two layers, from their `LayerRows.grams`."""
-        product = x * y
-        within = (product @ self._every[..., None])[..., 0]
-        contrasted = (self._contrasted * (product @ self._contrasted)).double().sum()
-        inside = torch.arange(x.shape[1], device=x.device) < self.counts[:, None]
-        return Overlap(
-            of_rows=product.sum(2)[inside].double() * self.weights[self.of],
-            all_rows=float((self._every * within).double().sum()),
-            of_one=float((self._every.square() * product.diagonal(0, 1, 2)).double().sum()),
-            contrasted=float(contrasted) / CONTRASTS,
-        )
+        sums, all_rows, of_one, contrasted = [], 0.0, 0.0, 0.0
+        for a, b, weights, ends in zip(x, y, self.each, self._ends, strict=True):
+            product = a * b
+            with_ends = product @ ends
+            sums.append(with_ends[..., 0])
+            squares = weights.square()
+            all_rows += float(squares @ with_ends[..., 0].sum(1).double())
+            of_one += float(squares @ product.diagonal(0, 1, 2).sum(1).double())
+            contrasted += float((ends * with_ends)[..., 1:].double().sum())
+        of_rows = self.untabled(sums).double() * self.weights[self.of]
+        return Overlap(of_rows, all_rows, of_one, contrasted / CONTRASTS)
 
     @once
-    def _every(self) -> Tensor:
-        return self.padded(self.weights[self.of]).float()
+    def each(self) -> list[Tensor]:
+        """Frames that a row stands for, (utterances,) float64 each, as `alike` has them."""
+        return [self.weights[self.of[index[:, 0]]] for index in self.alike]
 
     @once
-    def _contrasted(self) -> Tensor:
-        return self.padded(self.contrasts.T).float()
+    def _ends(self) -> list[Tensor]:
+        """Ones and contrasts, columns that products of rows are summed by."""
+        contrasts = self.contrasts.T.float()
+        return self.tables(torch.cat([torch.ones_like(contrasts[:, :1]), contrasts], 1))
 
     @property
     def share(self) -> float:

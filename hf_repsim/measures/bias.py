@@ -53,9 +53,10 @@ def regression_r2(rows: PairRows) -> float:
     basis = rows.pair.y.full.into
     white = rows.y.rows @ basis.to(rows.y.rows)
     left = rows.x.rows - white @ (rows.pair.xy @ basis).T.to(white)
-    left, white = rows.padded(left), rows.padded(white)
-    taken = rows.over_pairs((left @ left.mT) * (white @ white.mT)) / rows.pair.x.trace
-    rest = float(rows.total(rows.unpadded(left).square().sum(1).double())) / rows.pair.x.trace
+    tables = zip(rows.tables(left), rows.tables(white), strict=True)
+    products = [(own @ own.mT) * (by @ by.mT) for own, by in tables]
+    taken = rows.over_pairs(products) / rows.pair.x.trace
+    rest = float(rows.total(left.square().sum(1).double())) / rows.pair.x.trace
     if not rest > 0:
         return 0.0
     # what is left is itself too small by that share
@@ -120,17 +121,27 @@ class _Second:
         `effective.by_direction` counts.
         """
         k, p, q = len(both.rho), both.x.shape[1], both.y.shape[1]
-        x, y = (rows.padded(side) for side in (both.x, both.y))
-        shared_x, shared_y = (side[..., :k] * both.rho.to(side) for side in (x, y))
-        own_x, own_y, cross = x @ x.mT, y @ y.mT, x[..., :k] @ shared_y.mT
-        by_x, by_y = shared_x @ shared_x.mT, shared_y @ shared_y.mT
-        twice = cross + cross.mT
-        moved = own_x * (own_y - twice + by_x) + own_y * (by_y - twice) + cross.square()
-        beyond = own_x * (own_y - twice + by_x) + own_y * (own_x - twice + by_y)
+        shared = both.rho.to(both.x)
+        tables = zip(rows.tables(both.x), rows.tables(both.y), strict=True)
+        pairs = [_products(x, y, x[..., :k] * shared, y[..., :k] * shared) for x, y in tables]
+        moved, found = (rows.over_pairs(part) for part in zip(*pairs, strict=True))
+        found = found / 2
         s2, s4 = (float((both.rho**power).sum()) for power in (2, 4))
         expected = 2 * p * q - (1.5 * (p + q) + 1) * s2 + s2**2 + s4  # of both, of Gaussian frames
-        moved, found = rows.over_pairs(moved), rows.over_pairs(beyond) / 2
         if not (expected > 1e-5 * p * q and moved + found > 0):
             return cls(moved, math.inf, 1.0)
         n = expected / (moved + found)
         return cls(moved, n, max(1 - (p + q + 1) / n, 1 / n))
+
+
+def _products(x: Tensor, y: Tensor, by_x: Tensor, by_y: Tensor) -> tuple[Tensor, Tensor]:
+    """Of pairs of rows: how canonical correlations move, squared, and twice what is beyond them.
+
+    (utterances, rows, rows) each, of variates and what they say of the other side's.
+    """
+    own_x, own_y, cross = x @ x.mT, y @ y.mT, x[..., : by_y.shape[-1]] @ by_y.mT
+    of_x, of_y = by_x @ by_x.mT, by_y @ by_y.mT
+    twice = cross + cross.mT
+    moved = own_x * (own_y - twice + of_x) + own_y * (of_y - twice) + cross.square()
+    beyond = own_x * (own_y - twice + of_x) + own_y * (own_x - twice + of_y)
+    return moved, beyond

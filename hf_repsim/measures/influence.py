@@ -179,17 +179,10 @@ def _held_out(rows: PairRows, both: Variates, psi: Callable[[Variates], Tensor])
     Over all frames psi sums to what it did before.
     """
     plain = psi(both)
-    sides = zip((both.x, both.y), rows.like[1:], strict=True)
-    x, y = (_without_own(rows, side, like) for side, like in sides)
+    # white rows, grown by what their own utterance holds of all frames in their direction
+    x, y = map(rows.with_own, (both.x, both.y), rows.like[1:])
     found = psi(replace(both, x=x, y=y))
     return found - (rows.total(found) - rows.total(plain)) / rows.pair.n_frames
-
-
-def _without_own(rows: PairRows, white: Tensor, like: float) -> Tensor:
-    """White rows, grown by what their own utterance holds of all frames in their direction."""
-    padded = rows.padded(white)
-    held = (padded @ padded.mT) * rows.stands_for(like)
-    return rows.unpadded(padded + held @ padded)
 
 
 def _of_correlations(both: Variates) -> Tensor:
