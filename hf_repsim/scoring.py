@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -59,7 +59,10 @@ def score(
     _warn_of_constant(scoring)
     rows = side_by_side(rows_of, moments.pairs, moments.origin.device)
     options = {"total": len(moments.pairs), "unit": "pair", "disable": not progress}
-    of_measures = list(zip(*tqdm(rows, "scoring", **options), strict=True))
+    found = dict(zip(moments.pairs, tqdm(rows, "scoring", **options), strict=True))
+    of_measures = [
+        [_row_of(found, names, measure.name) for names in moments.pairs] for measure in chosen
+    ]
     for own in of_measures if intervals else ():
         add_intervals(sampled, own)
     table = [row for own in of_measures for row in own]
@@ -138,25 +141,45 @@ def _warn_of_constant(scoring: Scoring) -> None:
 
 def _rows_of(
     chosen: Sequence[Measure], scoring: Scoring, sampled: Sampled | str | None
-) -> Callable[[tuple[str, str]], list[dict[str, Any]]]:
-    """What makes the rows of a pair of layers; for intervals, unless None, each has `PARTS`."""
-    with_input = _with_input(chosen, scoring)
+) -> Callable[[tuple[str, str]], dict[str, dict[str, Any]]]:
+    """What makes the rows of a pair of layers, by measure; for intervals, each has `PARTS`.
 
-    def rows_of(names: tuple[str, str]) -> list[dict[str, Any]]:
+    Where layers of one side have met the other way round, only rows of what is not symmetric.
+    """
+    with_input, met = _with_input(chosen, scoring), set()
+    pairs = scoring.moments.pairs if scoring.moments.within else ()
+    again = {(x, y) for x, y in pairs if (y, x) in met or met.add((x, y))}
+
+    def rows_of(names: tuple[str, str]) -> dict[str, dict[str, Any]]:
         kept = sampled.pair(*names) if isinstance(sampled, Sampled) else None
         pair = scoring.pair(*names) if kept is None else kept.pair
-        rows = [
-            {"measure": measure.name, **pair_columns(names), **_row(measure, pair)}
+        rows = {
+            measure.name: {"measure": measure.name, **pair_columns(names), **_row(measure, pair)}
             for measure in chosen
-        ]
-        for row in rows if with_input else ():
-            of = (with_input[row["measure"], place] for place in pair.places)
-            row |= dict(zip(("input_x", "input_y"), of, strict=True))
-        for row in () if sampled is None else rows:
-            row[PARTS] = parts_of(sampled, kept, row["measure"], value=row["value"])
+            if not (measure.symmetric and names in again)
+        }
+        for name, row in rows.items():
+            if with_input:
+                of = (with_input[name, place] for place in pair.places)
+                row |= dict(zip(("input_x", "input_y"), of, strict=True))
+            if sampled is not None:
+                row[PARTS] = parts_of(sampled, kept, name, value=row["value"])
         return rows
 
     return rows_of
+
+
+def _row_of(
+    found: Mapping[tuple, Mapping[str, dict]], names: tuple[str, str], measure: str
+) -> dict:
+    """Of a pair of layers and a measure; as the layers met before, where they do that again."""
+    if measure in found[names]:
+        return found[names][measure]
+    row = dict(found[names[::-1]][measure])
+    for column in [column for column in row if column.endswith("_x")]:
+        other = f"{column[:-2]}_y"
+        row[column], row[other] = row[other], row[column]
+    return row
 
 
 def _with_input(chosen: Sequence[Measure], scoring: Scoring) -> dict[tuple[str, int], float]:

@@ -31,6 +31,7 @@ class Kernels:
         self.lock = RLock()
         rows = rows_of(moments, ROWS)
         self._frames, self.owner = rows.layers, rows.owner
+        self._moved: dict[tuple[int, int, int], Tensor] = {}
 
     @once
     def products(self) -> Tensor:
@@ -90,6 +91,12 @@ class Kernels:
 
         Its kind is `WITHOUT_TOP` or `ZSCORED`; the kernel of the other layer stays.
         """
+        with self.lock:
+            if (kind, one, other) not in self._moved:
+                self._moved[kind, one, other] = self._moves(kind, one, other)
+            return self._moved[kind, one, other]
+
+    def _moves(self, kind: int, one: int, other: int) -> Tensor:
         about = self._parts[1][kind - 1, other]
         if kind == ZSCORED:
             z = self._scaled[one].float()

@@ -89,10 +89,12 @@ def trimmed(pair: PairMoments) -> tuple[Tensor, Tensor]:
     (n,) int64 and (2, n, n) float64.
     """
     kernels, kept = pair.of_all(Kernels), _kept(pair)
-    both = torch.stack([kernels.products[place][kept][:, kept] for place in pair.places])
+    index = kept.nonzero()[:, 0]
+    both = torch.stack([kernels.products[place][index][:, index] for place in pair.places])
     # about the mean of what is left, as extreme frames move the mean
-    both -= both.mean(1, keepdim=True)
-    both -= both.mean(2, keepdim=True)
+    means = both.mean(1)
+    both += (means.mean(1)[:, None] - means)[:, None]
+    both -= means[:, :, None]
     return kernels.owner[kept], both
 
 
