@@ -55,14 +55,11 @@ def score(
     chosen = [MEASURES[name] for name in choose_measures(measures)]
     scoring = Scoring(moments)
     sampled = _sampled(scoring, unit) if intervals else None
-    rows_of = _rows_of(chosen, scoring, sampled)
     _warn_of_constant(scoring)
-    rows = side_by_side(rows_of, moments.pairs, moments.origin.device)
+    rows = side_by_side(_rows_of(chosen, scoring, sampled), moments.pairs, moments.origin.device)
     options = {"total": len(moments.pairs), "unit": "pair", "disable": not progress}
     found = dict(zip(moments.pairs, tqdm(rows, "scoring", **options), strict=True))
-    of_measures = [
-        [_row_of(found, names, measure.name) for names in moments.pairs] for measure in chosen
-    ]
+    of_measures = [[_row_of(found, names, of.name) for names in found] for of in chosen]
     for own in of_measures if intervals else ():
         add_intervals(sampled, own)
     table = [row for own in of_measures for row in own]

@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from sums import heard, sums_of
+from sums import COUNTS, WIDTHS_X, frames_of, heard, sums_of
 
 from hf_repsim.measures import MEASURES
+from hf_repsim.moments import Moments
 from hf_repsim.origin import about_origin
 from hf_repsim.rescoring import rescore
 from hf_repsim.result import by_measure
+from hf_repsim.scoring import score
 
 ALL = range(12)
 
@@ -25,6 +27,22 @@ def test_a_measure_computed_later_is_what_it_would_have_been():
         np.testing.assert_allclose(later.matrix(measure), whole.matrix(measure), atol=1e-12)
     assert later.moments is result.moments
     assert rescore(result).measures == [n for n, m in MEASURES.items() if m.default]
+
+
+def test_a_model_among_its_layers_has_what_it_has_beside_itself():
+    among, beside = sums_of(ALL, within=True), frames_of(ALL, WIDTHS_X, 1)
+    origin = {name: torch.full_like(rows[0], 0.1) for name, rows in beside.items()}
+    moments = Moments.about(origin, origin)
+    moments.update(beside, beside, [COUNTS[u] for u in ALL])
+    names = ["linear_cka", "svcca", "cca", "regression_r2"]
+    found, whole = score(among, names), score(moments, names)
+    for name in names:
+        np.testing.assert_allclose(found.matrix(name), whole.matrix(name), atol=1e-12)
+    assert (found.matrix("cca") == found.matrix("cca").T).all()  # of each two layers once
+    assert not np.allclose(found.matrix("regression_r2"), found.matrix("regression_r2").T)
+    ends = ["layer_x", "layer_y", "rank_x", "rank_y"]
+    rows = [set(zip(*map(of.columns.get, ends), strict=True)) for of in (found, whole)]
+    assert rows[0] == rows[1]
 
 
 def test_when_and_with_what_it_was_heard_is_kept():

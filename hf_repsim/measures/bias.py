@@ -120,10 +120,10 @@ class _Second:
         That forgets sooner than what both share. For unrelated layers these are as many as
         `effective.by_direction` counts.
         """
-        k, p, q = len(both.rho), both.x.shape[1], both.y.shape[1]
-        shared = both.rho.to(both.x)
+        p, q = both.x.shape[1], both.y.shape[1]
+        rho = both.rho.to(both.x)
         tables = zip(rows.tables(both.x), rows.tables(both.y), strict=True)
-        pairs = [_products(x, y, x[..., :k] * shared, y[..., :k] * shared) for x, y in tables]
+        pairs = [_products(x, y, rho) for x, y in tables]
         moved, found = (rows.over_pairs(part) for part in zip(*pairs, strict=True))
         found = found / 2
         s2, s4 = (float((both.rho**power).sum()) for power in (2, 4))
@@ -134,12 +134,13 @@ class _Second:
         return cls(moved, n, max(1 - (p + q + 1) / n, 1 / n))
 
 
-def _products(x: Tensor, y: Tensor, by_x: Tensor, by_y: Tensor) -> tuple[Tensor, Tensor]:
+def _products(x: Tensor, y: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
     """Of pairs of rows: how canonical correlations move, squared, and twice what is beyond them.
 
-    (utterances, rows, rows) each, of variates and what they say of the other side's.
+    (utterances, rows, rows) each, of variates.
     """
-    own_x, own_y, cross = x @ x.mT, y @ y.mT, x[..., : by_y.shape[-1]] @ by_y.mT
+    by_x, by_y = (side[..., : len(rho)] * rho for side in (x, y))  # what each says of the other
+    own_x, own_y, cross = x @ x.mT, y @ y.mT, x[..., : len(rho)] @ by_y.mT
     of_x, of_y = by_x @ by_x.mT, by_y @ by_y.mT
     twice = cross + cross.mT
     moved = own_x * (own_y - twice + of_x) + own_y * (of_y - twice) + cross.square()
