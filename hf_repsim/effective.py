@@ -123,17 +123,18 @@ class _Halves:
         lengths = [] if sample is None else list(sample.frames.values())
         counts = [] if sample is None else sample.counts
         far: list[Tensor] = []
-        self._rows: tuple[list[int], list[int]] = [], []
-        self._of: list[int] = []  # which utterance such a row is of
+        places: tuple[list[int], list[int]] = [], []
+        of: list[int] = []  # which utterance such a row is of
         for i, (end, count, length) in enumerate(
             zip(accumulate(counts), counts, lengths, strict=True)
         ):
             if half := count // 2:
                 when = torch.tensor(evenly_spaced(length, count))
                 far.append((when[-half:, None] - when[:half]).flatten())
-                self._rows[0].extend(range(end - count, end - count + half))
-                self._rows[1].extend(range(end - half, end))
-                self._of += [i] * half
+                places[0].extend(range(end - count, end - count + half))
+                places[1].extend(range(end - half, end))
+                of += [i] * half
+        self._of, *self._rows = map(torch.tensor, (of, *places))
         there = sample.widths if far else {}
         self.known = [name in there for name in self._names]
         if far:
@@ -145,13 +146,8 @@ class _Halves:
 
         `into` maps to coordinates in which a frame has norm 1, `total` is of a frame on average.
         """
-        rows = self._sample.layer(self._names[place])
-        of, halves = torch.tensor(self._of, device=into.device), []
-        for side in self._rows:
-            about = rows[side].to(layer.mean) - layer.mean
-            sums = about.new_zeros(self._of[-1] + 1, len(into)).index_add_(0, of, about)
-            halves.append(sums @ into)
-        far = float((halves[0] * halves[1]).sum()) / float(self._far.sum())
+        first, second = (sums @ into for sums in self._sums(place, layer))
+        far = float((first * second).sum()) / float(self._far.sum())
         low, high = 0.0, _SLOWEST
         for _ in range(HALVINGS):
             rho = (low + high) / 2
@@ -159,6 +155,15 @@ class _Halves:
             below = (self._all * curve).sum() < float(total) * self._all[0]
             low, high = (rho, high) if below else (low, rho)
         return self._curve(rho, far, MOST + 1).to(into)
+
+    def _sums(self, place: int, layer: LayerMoments) -> list[Tensor]:
+        """Of each half the sums over utterances, about the mean, (utterances, features) float64."""
+        rows, of = self._sample.layer(self._names[place]), self._of.to(layer.mean.device)
+        found = []
+        for side in self._rows:
+            about = rows[side].to(layer.mean) - layer.mean
+            found.append(about.new_zeros(int(of[-1]) + 1, about.shape[1]).index_add_(0, of, about))
+        return found
 
     def _curve(self, rho: float, far: float, n_lags: int) -> Tensor:
         """A decay by rho at each lag to what stays, such that those pairs have `far`."""

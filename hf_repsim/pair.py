@@ -221,6 +221,7 @@ class PairMoments:
     def __init__(self, scoring: Scoring, a: int, b: int) -> None:
         self.lock = RLock()
         self.scoring, self.places = scoring, (a, b)
+        self._made: dict[Callable, Any] = {}
         self.x, self.y = scoring.layer(a), scoring.layer(b)
         self.n_frames, self.n_utterances = scoring.moments.n_frames, scoring.moments.n_utterances
         self.powers = p = scoring.moments.totals.powers
@@ -234,6 +235,13 @@ class PairMoments:
     def of_all(self, make: Callable[[Moments], T]) -> T:
         """What is made of all layers at once, and once, to be read at `places`."""
         return self.scoring.of_all(make)
+
+    def own(self, make: Callable[[PairMoments], T]) -> T:
+        """What is made of this pair, once."""
+        with self.lock:
+            if make not in self._made:
+                self._made[make] = make(self)
+            return self._made[make]
 
     @once
     def xy(self) -> Tensor:

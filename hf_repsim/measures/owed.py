@@ -105,7 +105,7 @@ def cka_trimmed(pair: PairMoments) -> Tensor:
     without it.
     """
     kernels, places = pair.of_all(Kernels), list(pair.places)
-    owner, both = trimmed(pair)
+    owner, both = pair.own(trimmed)
     parts = [torch.einsum("aij,bij->iab", k, k) for _, _, k in centred(owner, lambda i: both[:, i])]
     psi = _of_cka(torch.cat(parts), 0, 1)
     moved = psi.new_zeros(int(kernels.owner[-1]) + 1).index_add_(0, owner, psi)

@@ -63,7 +63,7 @@ def cka_trimmed(pair: PairMoments) -> float:
     what else was compared. Raises Undefined as `sampled_cka`, of the frames that are left.
     """
     require(pair, n_utterances=4)
-    owner, both = trimmed(pair)
+    owner, both = pair.own(trimmed)
     if (n := len(owner.unique())) < 4:
         raise Undefined(f"needs 4 utterances with frames that are not extreme, has {n}")
     hsic, _ = blocked_hsic(owner, 2, lambda here: both[:, here])
