@@ -11,25 +11,10 @@ import torch
 from torch import Tensor
 
 from hf_repsim.moments import Moments
+from hf_repsim.once import made_by, once
 
 T = TypeVar("T")
 KEPT_VARIANCE = 0.99  # SVCCA keeps the fewest directions that hold this share of the variance
-
-
-def once(make: Callable[[Any], Any]) -> property:
-    """A value of an object, made when first asked for; of several threads one makes it.
-
-    Unlike `functools.cached_property`, whose lock before Python 3.12 is that of all objects and
-    since then is none, this holds the object's own `lock`.
-    """
-
-    def get(self: Any) -> Any:
-        with self.lock:
-            if make.__name__ not in self.__dict__:
-                self.__dict__[make.__name__] = make(self)
-        return self.__dict__[make.__name__]
-
-    return property(get, doc=make.__doc__)
 
 
 class Undefined(ValueError):
@@ -221,7 +206,7 @@ class PairMoments:
     def __init__(self, scoring: Scoring, a: int, b: int) -> None:
         self.lock = RLock()
         self.scoring, self.places = scoring, (a, b)
-        self._made: dict[Callable, Any] = {}
+        self.made: dict[Callable, Any] = {}
         self.x, self.y = scoring.layer(a), scoring.layer(b)
         self.n_frames, self.n_utterances = scoring.moments.n_frames, scoring.moments.n_utterances
         self.powers = p = scoring.moments.totals.powers
@@ -238,10 +223,7 @@ class PairMoments:
 
     def own(self, make: Callable[[PairMoments], T]) -> T:
         """What is made of this pair, once."""
-        with self.lock:
-            if make not in self._made:
-                self._made[make] = make(self)
-            return self._made[make]
+        return made_by(self, make, self)
 
     @once
     def xy(self) -> Tensor:
@@ -268,7 +250,7 @@ class Scoring:
         if moments.frames.sums:
             moments.frames.fold()  # else each block would multiply the last rows again
         self._layers: dict[int, LayerMoments] = {}
-        self._made: dict[Callable, Any] = {}
+        self.made: dict[Callable, Any] = {}
 
     def pair(self, layer_x: str, layer_y: str) -> PairMoments:
         """One pair by the names of its layers."""
@@ -289,17 +271,11 @@ class Scoring:
 
     def hsic(self, estimator: Callable[[Terms], Tensor]) -> Tensor:
         """An estimator's (layers, layers) table, made once."""
-        with self.lock:
-            if estimator not in self._made:
-                self._made[estimator] = estimator(self.terms)
-            return self._made[estimator]
+        return made_by(self, estimator, self.terms)
 
     def of_all(self, make: Callable[[Moments], T]) -> T:
         """What is made of all layers at once, once."""
-        with self.lock:
-            if make not in self._made:
-                self._made[make] = make(self.moments)
-            return self._made[make]
+        return made_by(self, make, self.moments)
 
     def cross(self, a: int, b: int) -> Tensor:
         """Centred cross-scatter of two layers."""

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from hf_repsim.pair import LayerMoments, PairMoments, Terms, once
+from hf_repsim.once import once
+from hf_repsim.pair import LayerMoments, PairMoments, Terms
 from hf_repsim.variates import Variates, variates
 
 if TYPE_CHECKING:

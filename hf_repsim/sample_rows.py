@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from hf_repsim.moments import Moments
-from hf_repsim.pair import Scoring, once
+from hf_repsim.once import once
+from hf_repsim.pair import Scoring
 from hf_repsim.pair_rows import LayerRows, Overlap, PairRows
 from hf_repsim.sample import FrameSample, by_side
 from hf_repsim.units import UTTERANCE, unit_of

@@ -14,7 +14,7 @@ from oracles import linear_cka
 from hf_repsim import Probe, accumulate, compare, load_model, score
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
-from hf_repsim.pair import once
+from hf_repsim.once import once
 from hf_repsim.result import SimilarityResult
 from hf_repsim.sample import FrameSample
 from hf_repsim.scoring import choose_measures

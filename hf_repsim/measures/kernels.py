@@ -11,7 +11,7 @@ from torch import Tensor
 from hf_repsim.measures.blocked import blocked_hsic, centred
 from hf_repsim.measures.sampled import rows_of
 from hf_repsim.moments import Moments
-from hf_repsim.pair import once
+from hf_repsim.once import once
 from hf_repsim.spectrum import DEAD
 
 ROWS = 768  # at most, as products of all with all are kept of each layer
