@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Of the squares of a scatter's eigenvalues, what the directions that are left out hold. Rows in the
 # rest say the same of a CKA, as a formula weighs a direction by its variance.
 LEFT_OUT = 1e-3
+BLOCK = 512  # rows whose products with a matrix are held at once: they stay near the processor
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,8 @@ class PairRows:
         From the principal directions of both layers, as these are far fewer than features; from all
         where what they leave out of Sxy is more than it is of the layers' own scatters.
         """
+        if self.x is self.y:
+            return self.x.across
         (into_x, x), (into_y, y) = self.x.principal, self.y.principal
         inside = into_x.T @ self.pair.xy @ into_y
         every, kept = (float(part.square().sum()) for part in (self.pair.xy, inside))
@@ -131,7 +134,8 @@ class PairRows:
 
     @once
     def _overlaps(self) -> tuple[Overlap, Overlap, Overlap]:
-        return self._sampled.overlap(self.x.grams, self.y.grams), self.x.own, self.y.own
+        both = self.x.own if self.x is self.y else self._sampled.overlap(self.x.grams, self.y.grams)
+        return both, self.x.own, self.y.own
 
     @once
     def canonical(self) -> Variates:
@@ -253,4 +257,5 @@ def _norms(terms: Terms) -> Tensor:
 
 def across(x: Tensor, matrix: Tensor, y: Tensor) -> Tensor:
     """Of each row, x'My, (n,) float64."""
-    return ((x @ matrix.to(x)) * y).sum(1).double()
+    matrix, blocks = matrix.to(x), zip(x.split(BLOCK), y.split(BLOCK), strict=True)
+    return torch.cat([((some @ matrix) * others).sum(1) for some, others in blocks]).double()

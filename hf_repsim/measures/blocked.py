@@ -47,14 +47,18 @@ def blocked_hsic(
 
 
 def centred(
-    owner: Tensor, kernels: Callable[[slice], Tensor]
+    owner: Tensor, kernels: Callable[[slice], Tensor], totals: Tensor | None = None
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Some rows, their kernels with all, and these about their means, 0 within an utterance."""
+    """Some rows, their kernels with all, and these about their means, 0 within an utterance.
+
+    `totals`, (kernels, n): of each row their sum over rows of other utterances, where it is known.
+    """
     blocks = [slice(i, i + BLOCK) for i in range(0, len(owner), BLOCK)]
     meet = [owner[here, None] != owner for here in blocks]
     meeting = torch.cat([one.sum(1) for one in meet]).double()
-    totals = [(kernels(here) * one).sum(2) for here, one in zip(blocks, meet, strict=True)]
-    totals = torch.cat(totals, 1)
+    if totals is None:
+        totals = [(kernels(here) * one).sum(2) for here, one in zip(blocks, meet, strict=True)]
+        totals = torch.cat(totals, 1)
     means, mean = totals / meeting, totals.sum(1) / meeting.sum()
     for here, one in zip(blocks, meet, strict=True):
         k = kernels(here)

@@ -67,12 +67,15 @@ class Kernels:
         """Products of some frames with all, by kind and layer, (3 layers, some, n) float64."""
         plain, top = self.products[:, here], self._top
         without_top = plain - top[:, here, None] * top[:, None]
-        zscored = [z[here] @ z.T for z in self._scaled]
-        return torch.cat([plain, without_top, torch.stack(zscored)])
+        return torch.cat([plain, without_top, self._zscored[:, here]])
 
     @once
     def _top(self) -> Tensor:
         return torch.stack([first_component(x) for x in self._frames])
+
+    @once
+    def _zscored(self) -> Tensor:
+        return torch.stack([z @ z.T for z in self._scaled])
 
     @once
     def _scaled(self) -> list[Tensor]:
@@ -102,8 +105,8 @@ class Kernels:
             z = self._scaled[one].float()
             by_spread = -((about @ z) * z).sum(0).double()
             return self._spreads[one] @ by_spread
-        top, (turn, _) = self._top[one], self._turns[one]
-        along = turn @ (about @ top.float()).double()
+        top, (others, turns, _) = self._top[one], self._turns[one]
+        along = others @ (turns * (others.T @ (about @ top.float()).double()))
         return self._by_utterance(-2 * along * top)
 
     @once
@@ -111,11 +114,24 @@ class Kernels:
         """The parts, and all but plain kernels about their means, (2, layers, n, n) float32."""
         n, kernels = len(self._frames), []
         found = self.products.new_zeros(int(self.owner[-1]) + 1, 3, n, n)
-        for here, _, about in centred(self.owner, self.of_rows):
+        for here, _, about in centred(self.owner, self.of_rows, self._totals):
             k = about.unflatten(0, (3, n))
             found.index_add_(0, self.owner[here], torch.einsum("kaij,kbij->ikab", k, k))
             kernels.append(k[WITHOUT_TOP:].float())
         return found, torch.cat(kernels, 2)
+
+    @property
+    def _totals(self) -> Tensor:
+        """Sums over the frames of other utterances, as `of_rows`, (3 layers, n) float64."""
+        plain, zscored = (
+            torch.stack([(x * self._others(x)).sum(1) for x in frames])
+            for frames in (self._frames, self._scaled)
+        )
+        of_top = [top * self._others(top) for top in self._top]
+        return torch.cat([plain, plain - torch.stack(of_top), zscored])
+
+    def _others(self, of_rows: Tensor) -> Tensor:
+        return of_rows.sum(0) - self._by_utterance(of_rows)[self.owner]
 
     @once
     def _spreads(self) -> list[Tensor]:
@@ -124,12 +140,13 @@ class Kernels:
 
     def has_a_first(self, place: int) -> bool:
         """Whether other utterances would give the layer about the same first component."""
-        return self._turns[place][1] > SAFE_GAP
+        return self._turns[place][2] > SAFE_GAP
 
     @once
-    def _turns(self) -> list[tuple[Tensor, float]]:
-        """Of each layer what turns its first component: v -> XR X'v, (n, n) float64.
+    def _turns(self) -> list[tuple[Tensor, Tensor, float]]:
+        """Of each layer what turns its first component, v -> XRX'v = U diag(c) U'v.
 
+        U, (n, k) float64 and orthonormal, is what rows have of the other components, c (k,).
         R are the other directions over what their variances are less. With a row x of more weight,
         which has t of the first component, that turns by Rxt; where variances are close, within
         standard errors over utterances, it turns less than the derivative says. Then how many such
@@ -148,7 +165,7 @@ class Kernels:
             error = self._by_utterance(squares - squares.mean(0)).square().sum(0)
             damped = gap / (gap.square() + SAFE_GAP**2 * error)
             sure = math.inf if not len(gap) else float(gap[-1] / error[-1].sqrt())
-            found.append((vectors * (values * damped) @ vectors.T, sure))
+            found.append((vectors, values * damped, sure))
         return found
 
     def _by_utterance(self, of_rows: Tensor) -> Tensor:
