@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-BLOCK = 128  # rows whose kernels with all others are held at once, of all layers
+BLOCK = 32  # rows whose kernels with all others are held at once, of all layers: few stay in cache
 
 
 def blocked_hsic(
@@ -62,8 +62,10 @@ def centred(
     means, mean = totals / meeting, totals.sum(1) / meeting.sum()
     for here, one in zip(blocks, meet, strict=True):
         k = kernels(here)
-        about = k - means[:, here, None] - means[:, None] + mean[:, None, None]
-        yield here, k, about * one
+        about = k - (means[:, here] - mean[:, None])[:, :, None]
+        about -= means[:, None]
+        about *= one
+        yield here, k, about
 
 
 def _products(tables: Tensor) -> Tensor:
