@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Of the squares of a scatter's eigenvalues, what the directions that are left out hold. Rows in the
 # rest say the same of a CKA, as a formula weighs a direction by its variance.
 LEFT_OUT = 1e-3
+LEFT_OUT_OF_BOTH = 1e-2  # of |Sxy|^2, by what both layers leave out
 BLOCK = 512  # rows whose products with a matrix are held at once: they stay near the processor
 
 
@@ -115,17 +116,21 @@ class PairRows:
     def across(self) -> Tensor:
         """Of each row, x' Sxy y, (n,) float64.
 
-        From the principal directions of both layers, as these are far fewer than features; from all
-        where what they leave out of Sxy is more than it is of the layers' own scatters.
+        From the principal directions of both layers, as these are far fewer than features; of one
+        or of none where what they leave out of Sxy is more than `LEFT_OUT_OF_BOTH`.
         """
         if self.x is self.y:
             return self.x.across
         (into_x, x), (into_y, y) = self.x.principal, self.y.principal
-        inside = into_x.T @ self.pair.xy @ into_y
-        every, kept = (float(part.square().sum()) for part in (self.pair.xy, inside))
-        if kept < (1 - 2 * LEFT_OUT) * every or not kept:
-            return across(self.x.rows, self.pair.xy, self.y.rows)
-        return across(x, inside, y) * (every / kept)  # so that all frames sum to |Sxy|^2
+        xy, every = self.pair.xy, float(self.pair.xy.square().sum())
+        x_alone, y_alone = into_x.T @ xy, xy @ into_y
+        both = x_alone @ into_y
+        ways = ((x, both, y), (x, x_alone, self.y.rows), (self.x.rows, y_alone, y))
+        for of_x, inside, of_y in ways:
+            kept = float(inside.square().sum())
+            if kept >= (1 - LEFT_OUT_OF_BOTH) * every > 0:
+                return across(of_x, inside, of_y) * (every / kept)  # all frames sum to |Sxy|^2
+        return across(self.x.rows, xy, self.y.rows)
 
     @once
     def within_utterances(self) -> tuple[Tensor, Tensor, Tensor]:

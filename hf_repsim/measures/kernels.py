@@ -20,6 +20,7 @@ EXTREME = 0.01  # share of the frames of a layer that counts as extreme, at leas
 # as rows in float32 have it.
 DIRECTIONS, STEPS, EXACT = 16, 50, 1e-7
 PLAIN, WITHOUT_TOP, ZSCORED = range(3)
+BLOCK = 128  # rows of a product that are held at once: they stay near the processor
 NOTHING = 1e-12  # of the largest eigenvalue: what is below is rounding
 SAFE_GAP = 2  # standard errors; as for canonical directions, `influence.SAFE_GAP`
 
@@ -103,8 +104,9 @@ class Kernels:
         about = self._parts[1][kind - 1, other]
         if kind == ZSCORED:
             z = self._scaled[one].float()
-            by_spread = -((about @ z) * z).sum(0).double()
-            return self._spreads[one] @ by_spread
+            blocks = zip(about.split(BLOCK), z.split(BLOCK), strict=True)
+            by_spread = sum(((some @ z) * own).sum(0) for some, own in blocks)
+            return self._spreads[one] @ -by_spread.double()
         top, (others, turns, _) = self._top[one], self._turns[one]
         along = others @ (turns * (others.T @ (about @ top.float()).double()))
         return self._by_utterance(-2 * along * top)
