@@ -89,6 +89,19 @@ def test_a_layer_moves_not_at_all_against_itself():
     torch.testing.assert_close(found.high, torch.ones_like(found.high), rtol=0, atol=1e-6)
 
 
+def test_rows_meet_in_principal_directions_unless_these_leave_out_what_layers_share():
+    frames = dict(frames_of(COUNTS))
+    loud = 15 * torch.randn(sum(COUNTS), 4, generator=torch.Generator().manual_seed(1)).double()
+    frames["loud"] = torch.cat([loud[:, :2], frames["b"]], 1)
+    frames["too"] = torch.cat([loud[:, 2:], frames["like b"]], 1)
+    sampled = sampled_of(frames, COUNTS)
+    assert sampled.layer(sampled.names.index("loud")).principal[0].shape[1] == 2
+    for pair in [("a", "b"), ("loud", "b"), ("a", "loud"), ("loud", "loud"), ("loud", "too")]:
+        rows = sampled.pair(*pair)
+        exact = ((rows.x.rows.double() @ rows.pair.xy) * rows.y.rows).sum(1)
+        assert float((rows.across - exact).norm() / exact.norm()) < 0.03, pair
+
+
 def test_a_measure_that_is_undefined_for_a_pair_has_no_interval():
     found = of_sums(sampled_of(frames_of(COUNTS), COUNTS), [("a", "c"), ("a", "b")],
                     ["flat_pearson", "cca"]).intervals()  # fmt: skip
