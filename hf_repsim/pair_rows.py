@@ -174,6 +174,20 @@ class PairRows:
         zeros = terms.new_zeros(len(terms), len(self._sampled.counts))
         return zeros.index_add_(1, self._sampled.of, terms)
 
+    def least(self, noise: Tensor) -> Tensor:
+        """What utterances owe at least, from their `noise`; of its shape.
+
+        Were the m rows of an utterance of n frames as little alike as rows of different ones, the
+        square of their sum would on average be that of the noise over s^2 (1 - m / n), with s the
+        scale of the noise (Wolter 2007, ch. 8). What rows have in common only adds to that, and the
+        noise is to be taken off: what is left is noise^2 (1 / (s^2 (1 - m / n)) - 1). It is known
+        far better than what rows have in common, whose sum hangs on all products of two of them.
+        """
+        missed = 1 - self._sampled.counts / self._sampled.frames.double()
+        of_noise = self._noise_scale**2 * missed
+        known = torch.where(of_noise > 0, 1 / of_noise - 1, 0.0)
+        return noise * known.clamp_min(0).sqrt()
+
     @once
     def _noise_scale(self) -> float:
         """What contrasts of rows are to be multiplied by, as frames between them are like them.
