@@ -30,9 +30,9 @@ ENOUGH_FREEDOM = 4
 ROUNDING = 1e-7  # a layer and itself have no bias
 _STEPS = 60  # at most, to a quantile
 
-# One value, how much too high it is on average, what it owes to each utterance, and the noise in
-# that: (), (), (utterances,) and (contrasts, utterances) float64.
-Parts = tuple[Tensor, Tensor, Tensor, Tensor]
+# One value, how much too high it is on average, what it owes to each utterance, the noise in that,
+# and what is owed at least: (), (), (utterances,) and twice (contrasts, utterances) float64.
+Parts = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Influence:
     bias: Tensor  # (values,) float64, how much higher they are than endless audio would give
     moved: Tensor  # (units, values) float64: what the value owes to the unit, to first order
     noise: Tensor  # (contrasts, units, values), each of the size of the error in `moved`
+    least: Tensor  # (contrasts, units, values), each of the size that `moved` has at least
 
     def __sub__(self, other: Influence) -> Influence:
         """Of differences of values.
@@ -69,13 +70,13 @@ class Influence:
                 "a difference has an interval only over the same utterances: these have "
                 f"{len(self.units)} and {len(other.units)} units, or others"
             )
-        parts = ("values", "bias", "moved", "noise")
+        parts = ("values", "bias", "moved", "noise", "least")
         return replace(self, **{name: getattr(self, name) - getattr(other, name) for name in parts})
 
     def __getitem__(self, index: slice | Sequence[int] | Tensor) -> Influence:
         """Of some of the values."""
-        one = {name: getattr(self, name)[..., index] for name in ("values", "bias", "moved")}
-        return replace(self, **one, noise=self.noise[..., index])
+        parts = ("values", "bias", "moved", "noise", "least")
+        return replace(self, **{name: getattr(self, name)[..., index] for name in parts})
 
     def called(self, rename: Callable[[str], str]) -> Influence:
         """With other names of the units."""
@@ -85,19 +86,20 @@ class Influence:
         """Over these units, its own among them; the others have moved nothing."""
         place = {unit: i for i, unit in enumerate(units)}
         at = torch.tensor([place[unit] for unit in self.units])
-        moved, noise = (
+        moved, noise, least = (
             part.new_zeros(*part.shape[:-2], len(units), part.shape[-1]).index_copy_(-2, at, part)
-            for part in (self.moved, self.noise)
+            for part in (self.moved, self.noise, self.least)
         )
-        return replace(self, units=units, moved=moved, noise=noise)
+        return replace(self, units=units, moved=moved, noise=noise, least=least)
 
     def intervals(self, level: float = 0.95) -> Intervals:
         """Where endless audio would put the values: t-quantiles around them, less their bias.
 
         An interval reaches at least to its value, be the bias larger than that.
         A unit's part is known up to noise where only some frames of an utterance were kept; the
-        squares of the noise are taken off the squares of the parts. Where this leaves less than
-        `ENOUGH_FREEDOM`, they are left on, and the interval is too wide rather than wrong.
+        squares of the noise are taken off the squares of the parts, down to what is owed at least.
+        Where this leaves less than `ENOUGH_FREEDOM`, they are left on, and the interval is too wide
+        rather than wrong.
         Degrees of freedom are those of the sum of squares (Satterthwaite 1946).
         """
         n = len(self.units)
@@ -107,6 +109,9 @@ class Influence:
         moved = (self.moved - self.moved.mean(0)) * math.sqrt(n / (n - 1))
         noisy = moved.square()
         clean, free = _sum_and_freedom(noisy - self.noise.square().mean(0))
+        least, free_least = _sum_and_freedom(self.least.square().mean(0))
+        free = torch.where(clean < least, free_least, free)
+        clean = torch.maximum(clean, least)
         rough, free_rough = _sum_and_freedom(noisy)
         usable = (clean > 0) & (free >= min(ENOUGH_FREEDOM, n - 1))
         variance = torch.where(usable, clean, rough)
@@ -141,12 +146,13 @@ def of_sums(
 
 def of_parts(sampled: Sampled, parts: Sequence[Parts]) -> Influence:
     """Of values for which `of_pair` gives parts, over the units of the sample."""
-    values, bias, moved, noise = (torch.stack(part, -1) for part in zip(*parts, strict=True))
-    found = Influence(tuple(sampled.sample.utterances), values, bias, moved, noise)
+    columns = (torch.stack(part, -1) for part in zip(*parts, strict=True))
+    found = Influence(tuple(sampled.sample.utterances), *columns)
     if sampled.unit_of is not None:
         return _grouped(found, sampled.unit_of, sampled.share)
     scale = sampled.share**0.5
-    return replace(found, moved=moved / scale, noise=noise / scale)
+    owed = {name: getattr(found, name) / scale for name in ("moved", "noise", "least")}
+    return replace(found, **owed)
 
 
 def of_pair(sampled: Sampled, rows: PairRows, measure: str, *, value: float | None = None) -> Parts:
@@ -162,11 +168,13 @@ def of_pair(sampled: Sampled, rows: PairRows, measure: str, *, value: float | No
     value = torch.tensor(entry.compute(rows.pair) if value is None else value, dtype=torch.float64)
     if entry.owed is not None:
         moved, noise = entry.owed(rows.pair).cpu() * sampled.share**0.5
-        return value, value.new_zeros(()), moved, noise.expand(CONTRASTS, -1)
+        noise = noise.expand(CONTRASTS, -1)
+        return value, value.new_zeros(()), moved, noise, torch.zeros_like(noise)
     if entry.influence is None:
         raise Undefined("none is known for this measure")
     psi, bias = entry.influence(rows).double(), _bias(entry, rows)
-    return value, bias, rows.by_utterance(psi).cpu(), rows.noise(psi).cpu()
+    noise = rows.noise(psi)
+    return value, bias, rows.by_utterance(psi).cpu(), noise.cpu(), rows.least(noise).cpu()
 
 
 def _if_defined(sampled: Sampled, rows: PairRows, measure: str) -> Parts:
@@ -174,7 +182,8 @@ def _if_defined(sampled: Sampled, rows: PairRows, measure: str) -> Parts:
         return of_pair(sampled, rows, measure)
     except Undefined:
         missing = torch.full((len(sampled.counts),), math.nan, dtype=torch.float64)
-        return missing[0], missing[0], missing, missing.expand(CONTRASTS, -1)
+        noise = missing.expand(CONTRASTS, -1)
+        return missing[0], missing[0], missing, noise, noise
 
 
 def _bias(entry: Measure, rows: PairRows) -> Tensor:
@@ -201,11 +210,12 @@ def _grouped(influence: Influence, unit_of: Mapping[str, str], share: float) -> 
     random = torch.Generator().manual_seed(0)
     signs = torch.randint(0, 2, (CONTRASTS, len(of), 1), generator=random).double() * 2 - 1
     excess = signs * influence.moved * max(0.0, 1 / share**2 - 1 / share) ** 0.5
-    moved, noise = (
+    noise, least = (part / share**0.5 for part in (influence.noise, influence.least))
+    moved, noise, least = (
         part.new_zeros(*part.shape[:-2], len(names), part.shape[-1]).index_add_(-2, of, part)
-        for part in (influence.moved / share, influence.noise / share**0.5 + excess)
+        for part in (influence.moved / share, noise + excess, least)
     )
-    return replace(influence, units=tuple(names), moved=moved, noise=noise)
+    return replace(influence, units=tuple(names), moved=moved, noise=noise, least=least)
 
 
 def jackknife(values: Tensor, without: Tensor, units: Sequence[str] = ()) -> Influence:
@@ -226,7 +236,8 @@ def jackknife(values: Tensor, without: Tensor, units: Sequence[str] = ()) -> Inf
         raise ValueError(f"a jackknife needs 2 groups of utterances, has {n}")
     moved = (without.mean(0) - without) * (n - 1) / n
     names = tuple(units) or tuple(map(str, range(n)))
-    return Influence(names, values, 0 * values, moved, torch.zeros_like(moved)[None])
+    nothing = torch.zeros_like(moved)[None]
+    return Influence(names, values, 0 * values, moved, nothing, nothing)
 
 
 def _sum_and_freedom(squares: Tensor) -> tuple[Tensor, Tensor]:

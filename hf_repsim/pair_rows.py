@@ -184,6 +184,20 @@ class PairRows:
         zeros = terms.new_zeros(len(terms), len(self._sampled.counts))
         return zeros.index_add_(1, self._sampled.of, terms)
 
+    def least(self, noise: Tensor) -> Tensor:
+        """What utterances owe at least, from their `noise`; of its shape.
+
+        Were the m rows of an utterance of n frames as little alike as rows of different ones, the
+        square of their sum would on average be that of the noise over s^2 (1 - m / n), with s the
+        scale of the noise (Wolter 2007, ch. 8). What rows have in common only adds to that, and the
+        noise is to be taken off: what is left is noise^2 (1 / (s^2 (1 - m / n)) - 1). It is known
+        far better than what rows have in common, whose sum hangs on all products of two of them.
+        """
+        missed = 1 - self._sampled.counts / self._sampled.frames.double()
+        of_noise = self._noise_scale**2 * missed
+        known = torch.where(of_noise > 0, 1 / of_noise - 1, 0.0)
+        return noise * known.clamp_min(0).sqrt()
+
     @once
     def _noise_scale(self) -> float:
         """What contrasts of rows are to be multiplied by, as frames between them are like them.
@@ -218,8 +232,8 @@ class PairRows:
         """Rows by utterance, (utterances, rows, ...) each, as `Sampled.alike` has them."""
         return self._sampled.tables(rows)
 
-    def with_own(self, rows: Tensor, like: float) -> Tensor:
-        """Rows x, each with sum_z x'z z over the frames z of its own utterance, (n, features).
+    def held(self, rows: Tensor, like: float) -> Tensor:
+        """Of each row x, Hx, H the scatter of the frames of its utterance, (n, features).
 
         `like` says what a frame between rows is, in products with one of them.
         """
@@ -228,7 +242,7 @@ class PairRows:
             weights = (weights * like).to(table)[:, None, None]
             products = table @ table.mT
             own = products.diagonal(0, 1, 2)[..., None]
-            found.append(table + weights * (products @ table) + (1 - weights) * own * table)
+            found.append(weights * (products @ table) + (1 - weights) * own * table)
         return self._sampled.untabled(found)
 
     def over_pairs(self, products: Sequence[Tensor]) -> float:

@@ -27,7 +27,7 @@ PAIRS = [("x", "near"), ("x", "far")]
 SETTINGS = {
     "equal lengths, all frames kept": Setting(100, (100, 100), 0.95, keeps=100),
     "lengths differ, 16 rows kept": Setting(120, (40, 120), 0.95),
-    "speakers are units, 16 rows kept": Setting(160, (30, 80), 0.95, per_speaker=4),
+    "speakers are units, 16 rows kept": Setting(160, (30, 80), 0.95, per_speaker=4, unit="speaker"),
     "frames less alike, 48 rows kept": Setting(100, (60, 140), 0.6, 0.2, keeps=48),
     "frames less alike, 16 rows kept": Setting(100, (60, 140), 0.6, 0.2),
     "as few frames as CCA may have, 16 rows kept": Setting(70, (100, 100), 0.95),
@@ -87,7 +87,7 @@ def _counted(draws: torch.Tensor, truth: float, what: str) -> dict:
 
 def main() -> None:
     """Simulate, print, and store."""
-    parser = simulating(__doc__, repeats=200)
+    parser = simulating(__doc__, repeats=500)
     parser.add_argument("--measure", action="append", help="may be repeated; all that have any")
     parser.add_argument("--setting", action="append", choices=SETTINGS, help="may be repeated")
     given = parser.parse_args()

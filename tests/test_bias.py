@@ -36,6 +36,26 @@ def test_it_is_what_a_value_is_too_high_by_on_average():
     assert taken.mean(0).gt(0).all() and taken.std(0).lt(0.5 * values.std(0)).all()
 
 
+@pytest.mark.parametrize(("shared", "alone"), [(12, 0), (4, 12)])
+def test_directions_that_turn_into_each_other_take_what_they_add_to_known_ones(shared, alone):
+    """The same correlations of known directions have no bias, and nearly the same chance."""
+    measures, excess, taken, counts = ["cca", "procrustes"], [], [], (8,) * 30
+    for seed in range(6):
+        frames = correlated(torch.full((shared,), 0.6).double(), sum(counts), seed)
+        random = torch.Generator().manual_seed(seed + 1000)
+        rest = torch.randn(sum(counts), alone, generator=random).double()
+        frames["y"] = torch.cat([frames["y"], rest], 1)
+        found = of_sums(sampled_of(frames, counts), [("x", "y")], measures)
+        x, y = (part - part.mean(0) for part in frames.values())
+        products = (x * y[:, :shared]).sum(0)
+        known = products / (x.norm(dim=0) * y[:, :shared].norm(dim=0))
+        known = torch.stack([known.mean(), products.sum() / (x.norm() * y.norm())])
+        excess.append(found.values - known)
+        taken.append(found.bias)
+    excess, taken = (torch.stack(part).mean(0) for part in (excess, taken))
+    torch.testing.assert_close(taken, excess, rtol=0.25, atol=0)
+
+
 def test_frames_that_are_alike_count_for_less():
     counts, frames = (4,) * 100, frames_of((4,) * 100)
     twice = {name: part.repeat_interleave(2, 0) for name, part in frames.items()}
@@ -65,7 +85,7 @@ def test_an_interval_is_about_the_value_without_bias_and_reaches_the_value():
     half = None
     for bias in (0.0, 0.05, 0.9):
         value, of = torch.ones(1).double(), torch.tensor([bias]).double()
-        found = Influence(names, value, of, moved, 0 * moved[None]).intervals()
+        found = Influence(names, value, of, moved, *2 * [0 * moved[None]]).intervals()
         half = float(found.high - 1) if half is None else half
         assert float(found.low) == pytest.approx(1 - bias - half)
         assert float(found.high) == pytest.approx(max(1.0, 1 - bias + half))

@@ -58,7 +58,8 @@ def test_what_both_heard_is_paired_and_other_audio_is_independent():
     errors = [influence(of).intervals().error for of in (a, b)]
     apart = (errors[0] ** 2 + errors[1] ** 2).sqrt().numpy()
     quantiles = half_widths(other)[known] / apart[known]
-    assert ((quantiles > 1.6) & (quantiles < 3)).all()  # what noise is taken off differs a little
+    # of so few utterances, how much noise can be taken off differs between values and differences
+    assert ((quantiles > 1.2) & (quantiles < 4)).all() and 1.6 < np.median(quantiles) < 3
 
 
 def test_the_same_name_of_other_audio_is_another_utterance():

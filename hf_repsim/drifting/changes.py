@@ -149,7 +149,8 @@ class Kept:
         if not quiet > 0 or not loud > 0:
             return {}
         ratio, moved = torch.tensor([math.log(quiet / loud) / 2]), (of_quiet - of_loud)[:, None] / 2
-        known = {"bias": 0 * ratio, "noise": torch.zeros_like(moved)[None]}
+        nothing = torch.zeros_like(moved)[None]
+        known = {"bias": 0 * ratio, "noise": nothing, "least": nothing}
         ends = Influence((*self.utterances,), ratio, moved=moved, **known).intervals()
         found = {"quiet": math.sqrt(quiet), "loud": math.sqrt(loud)}
         return found | {"low": float(ends.low.exp()), "high": float(ends.high.exp())}
