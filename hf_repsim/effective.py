@@ -151,11 +151,11 @@ class _Halves:
             white = (rows[side].to(layer.mean) - layer.mean) @ into
             halves.append(white.new_zeros(self._of[-1] + 1, into.shape[1]).index_add_(0, of, white))
         far = float((halves[0] * halves[1]).sum()) / float(self._far.sum())
-        low, high = 0.0, _SLOWEST
+        low, high, most = 0.0, _SLOWEST, float(total) * self._all[0]  # in the host's memory
         for _ in range(HALVINGS):
             rho = (low + high) / 2
             curve = self._curve(rho, far, len(self._all))
-            below = (self._all * curve).sum() < float(total) * self._all[0]
+            below = (self._all * curve).sum() < most
             low, high = (rho, high) if below else (low, rho)
         return self._curve(rho, far, MOST + 1).to(into)
 
