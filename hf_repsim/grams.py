@@ -18,7 +18,6 @@ from hf_repsim.lags import MOST, near_products
 # halves sooner than it is told to leave them out.
 GRAM_ROWS, GRAM_ROWS_OF_A_GPU = 128, 768
 FLAT_TERMS = 2**16  # entries of a Gram matrix turned to float64 at a time
-FLAT_TERMS_OF_A_GPU = 2**19
 
 
 def gram_rows(device: torch.device) -> int:
@@ -90,8 +89,7 @@ def flat_products(grams: Tensor) -> Tensor:
     A million float32 terms in one sum would leave six digits, so they are summed in float64.
     """
     total = grams.new_zeros(len(grams), len(grams), dtype=torch.float64)
-    terms = FLAT_TERMS_OF_A_GPU if grams.is_cuda else FLAT_TERMS
-    for part in grams.flatten(1).split(terms, dim=1):
+    for part in grams.flatten(1).split(FLAT_TERMS, dim=1):
         part = part.double()
         total += part @ part.T
     return total
