@@ -16,6 +16,7 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
+from hf_repsim.rounding import product_rounding
 from hf_repsim.sample import FrameSample, evenly_spaced
 from hf_repsim.units import UTTERANCE
 
@@ -139,6 +140,7 @@ class ChanceTest:
         return self.drawn.mean(0) + self.drawn.std(0) * score
 
 
+@product_rounding(tf32=False)
 def chance_test(products: RowProducts, *, n_draws: int = 200, seed: int = 0) -> ChanceTest:
     """Test blocked CKA of layer pairs against utterances of y that are exchanged.
 
@@ -183,6 +185,7 @@ class SplitHalf:
         return max(0.0, 2 * self.correlation / (1 + max(0.0, self.correlation)))
 
 
+@product_rounding(tf32=False)
 def split_half(
     products: RowProducts, *, n_halvings: int = 10, seed: int = 0, unit: str = UTTERANCE
 ) -> SplitHalf:

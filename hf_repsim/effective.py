@@ -148,11 +148,11 @@ class _Halves:
         """
         first, second = (sums @ into for sums in self._sums(place, layer))
         far = float((first * second).sum()) / float(self._far.sum())
-        low, high = 0.0, _SLOWEST
+        low, high, most = 0.0, _SLOWEST, float(total) * self._all[0]  # in the host's memory
         for _ in range(HALVINGS):
             rho = (low + high) / 2
             curve = self._curve(rho, far, len(self._all))
-            below = (self._all * curve).sum() < float(total) * self._all[0]
+            below = (self._all * curve).sum() < most
             low, high = (rho, high) if below else (low, rho)
         return self._curve(rho, far, MOST + 1).to(into)
 

@@ -242,7 +242,8 @@ class Hearing:
         rows = None
         if self.frames_per_utterance is not None:
             starts = accumulate([0, *map(len, cells)])
-            rows = [start + i for start, own in zip(starts, kept, strict=False) for i in own]
+            chosen = [start + i for start, own in zip(starts, kept, strict=False) for i in own]
+            rows = torch.tensor(chosen, dtype=torch.int64)  # a list would become one each time
         frames = []
         for side in self._summed:
             frames.append({})

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from hf_repsim.grams import gram_rows
 from hf_repsim.models.anatomy import Anatomy
 from hf_repsim.models.checkpoint import find_checkpoint
 from hf_repsim.models.families import Family
 from hf_repsim.models.layers import Layer
 from hf_repsim.models.place import Place, may_wait
 from hf_repsim.models.speech_model import SpeechModel
-from hf_repsim.products import GRAM_ROWS
 from hf_repsim.text_clock import common_clock
 
 LONGEST = 30.0  # seconds; an utterance of this length is to fit, however small the batches
@@ -82,7 +82,11 @@ def footprint(
 
 
 def activation_bytes(
-    models: Sequence[Footprint], chosen: Sequence[Sequence[str]], seconds: float
+    models: Sequence[Footprint],
+    chosen: Sequence[Sequence[str]],
+    seconds: float,
+    *,
+    device: torch.device = torch.device("cpu"),  # noqa: B008 - it is immutable
 ) -> int:
     """Bytes at most of a batch of so many seconds of audio, from the waveforms to the sums.
 
@@ -98,7 +102,7 @@ def activation_bytes(
         held += heard * model.states(names)
         most = max(most, before + heard * model.front, held + heard * model.forward)
     frames = 4 * rows * sum(layer.n_features for layer in layers)
-    grams = 4 * 2 * len(layers) * GRAM_ROWS * rows * LONGEST / max(seconds, LONGEST)
+    grams = 4 * 2 * len(layers) * gram_rows(device) * rows * LONGEST / max(seconds, LONGEST)
     # states with the frames made of them; frames with the same about the origin and what
     # `Moments.update` makes of one utterance
     return int(max(most, held + frames, 2 * frames + grams))

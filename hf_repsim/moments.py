@@ -14,9 +14,10 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
+from hf_repsim.grams import within_utterances
 from hf_repsim.lags import pairs_by_lag
 from hf_repsim.pairing import INPUT, Pairs, resolve_pairs
-from hf_repsim.products import CrossProducts, within_utterances
+from hf_repsim.products import CrossProducts
 from hf_repsim.sample import MOST_UTTERANCES, FrameSample, by_side
 from hf_repsim.totals import Totals
 

@@ -181,11 +181,11 @@ class _Run:
         useful = USEFUL_SECONDS.get(self.device.type, ELSEWHERE)
         batches = [useful / 2**i for i in range(10) if useful / 2**i >= LEAST_SECONDS]
         all_sums = self._needs(table).sums
-        ways = self._all_there, self._spread
+        ways = (lambda *_: all_there(self.models)), self._spread
         for place, cuts in zip(ways, tee(self._cuts(table, passes)), strict=True):
             for tiles, needs in cuts:
                 for seconds in [batch_seconds] if batch_seconds else batches:
-                    most = self.wide * activation_bytes(self.models, self.layers, seconds)
+                    most = self.wide * self._activations(seconds)
                     places = place(needs, most)
                     plan = Plan(
                         device=str(self.device),
@@ -241,8 +241,8 @@ class _Run:
         own = [{n: model.layers[n].n_features for n in names} for model, names in of_models]
         return sides(own, self.labels)
 
-    def _all_there(self, needs: Needs, activations: int) -> list[Place]:
-        return all_there(self.models)
+    def _activations(self, seconds: float) -> int:
+        return activation_bytes(self.models, self.layers, seconds, device=self.device)
 
     def _spread(self, needs: Needs, activations: int) -> list[Place]:
         """Places of weights in what the rest leaves."""

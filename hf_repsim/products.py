@@ -10,15 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import torch
 from torch import Tensor
 
-from hf_repsim.lags import MOST, near_products
+from hf_repsim.grams import by_layer, gram_inner, gram_rows
 
-GRAM_ROWS = 128  # rows of a Gram matrix at a time: bounds memory, and halves of it are spared
-FLAT_TERMS = 2**16  # entries of a Gram matrix turned to float64 at a time
 ROW_BYTES = 2**29  # no more than this is kept as rows
 
 
@@ -140,7 +137,7 @@ class CrossProducts:
     def bilinear(self, vector: Tensor) -> Tensor:
         """v_a' (sum z_a z_b') v_b for every kept pair; `vector` is (sum of widths,) float64."""
         out = self._table()
-        for chunk in () if self.rows is None else self.rows.split(GRAM_ROWS):
+        for chunk in () if self.rows is None else self.rows.split(gram_rows(self.device)):
             dots = by_layer(chunk, vector.to(chunk.dtype)[None], self.widths)[..., 0].double()
             out += dots @ dots.T
         for strip, total in zip(self.strips, self.sums, strict=bool(self.sums)):
@@ -228,73 +225,3 @@ class CrossProducts:
             out[strip.row, b] += part.sum()
             if b != strip.row:
                 out[b, strip.row] += part.sum()
-
-
-def by_layer(x: Tensor, y: Tensor, widths: Sequence[int]) -> Tensor:
-    """Layer by layer, X_a Y_a': `x` (n, sum of widths), `y` (m, sum of widths) -> (layers, n, m).
-
-    Neighbouring layers of one width are one batched product.
-    """
-    parts, start = [], 0
-    for width, run in groupby(widths):
-        n_layers = len(list(run))
-        stop = start + n_layers * width
-        a, b = (t[:, start:stop].view(len(t), n_layers, width) for t in (x, y))
-        parts.append(torch.bmm(a.transpose(0, 1), b.permute(1, 2, 0)))
-        start = stop
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def gram_inner(x: Tensor, y: Tensor, widths: Sequence[int]) -> Tensor:
-    """<X_a'Y_a, X_b'Y_b> for all layers a, b by Gram matrices, (layers, layers) float64.
-
-    `x` is (n, sum of widths), `y` (m, sum of widths). When both are the same tensor the Gram
-    matrices are symmetric, and only half of each is computed.
-    """
-    if x is y:
-        return within_utterances(x, [len(x)], widths)[0]
-    rows = x.split(GRAM_ROWS)
-    return sum(flat_products(by_layer(part, y, widths)) for part in rows)
-
-
-def within_utterances(
-    rows: Tensor, counts: Sequence[int], widths: Sequence[int]
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What the Gram matrices of utterances tell, half of each being computed.
-
-    `rows` is (n, sum of widths), `counts` rows of each utterance. Returns sum over utterances of
-    |Z_a'Z_b|_F^2, (layers, layers) float64; each row's |z_b|^2 and z_b . s_b, where s is the sum
-    over its utterance, both (n, layers) in the dtype of the rows; and `near_products`.
-    """
-    inner = rows.new_zeros(len(widths), len(widths), dtype=torch.float64)
-    near = rows.new_zeros(len(widths), MOST + 1, dtype=torch.float64)
-    norms, own = rows.new_zeros(2, len(rows), len(widths))
-    first = 0
-    for utterance in rows.split(counts):
-        for start in range(0, len(utterance), GRAM_ROWS):
-            part, before = utterance[start : start + GRAM_ROWS], None
-            here = slice(first + start, first + start + len(part))
-            gram = by_layer(part, part, widths)
-            inner += flat_products(gram)
-            norms[here] = gram.diagonal(dim1=1, dim2=2).T
-            own[here] += gram.sum(2).T
-            if start:
-                before = by_layer(part, utterance[:start], widths)
-                inner += 2 * flat_products(before)
-                own[here] += before.sum(2).T
-                own[first : first + start] += before.sum(1).T
-            near += near_products(gram, before)
-        first += len(utterance)
-    return inner, norms, own, near
-
-
-def flat_products(grams: Tensor) -> Tensor:
-    """Inner products of stacked matrices, (layers, n, m) -> (layers, layers) float64.
-
-    A million float32 terms in one sum would leave six digits, so they are summed in float64.
-    """
-    total = grams.new_zeros(len(grams), len(grams), dtype=torch.float64)
-    for part in grams.flatten(1).split(FLAT_TERMS, dim=1):
-        part = part.double()
-        total += part @ part.T
-    return total

@@ -17,6 +17,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from hf_repsim.host import in_host_memory
+
 SAMPLE_FRAMES = 16  # of each utterance, unless another number is asked for
 MOST_UTTERANCES = 512  # that a pass keeps frames of, so that memory is bounded whatever is heard
 T = TypeVar("T")
@@ -115,10 +117,9 @@ class FrameSample:
                     f"utterance {utterance!r} has more rows in the sample than frames: {n} of "
                     f"{heard[utterance]}"
                 )
-        side_by_side = torch.cat([rows[name] for name in self.widths], 1).float().cpu()
-        parts = zip(utterances, side_by_side.split(list(counts)), strict=True)
-        # copies, as what one is a part of would stay whole when others are let go
-        own = {utterance: part.clone() for utterance, part in parts if len(part)}
+        side_by_side = torch.cat([rows[name] for name in self.widths], 1).float()
+        parts = zip(utterances, in_host_memory(side_by_side.split(list(counts))), strict=True)
+        own = {utterance: part for utterance, part in parts if len(part)}
         self._put(own, heard, dict(zip(utterances, speakers or (), strict=bool(speakers))))
 
     def thin(
@@ -134,7 +135,9 @@ class FrameSample:
         kept = [evenly_spaced(n, at_most) for n in counts]
         starts = accumulate([0, *counts])
         chosen = [start + i for start, own in zip(starts, kept, strict=False) for i in own]
-        rows = {name: frames[name][chosen] for name in self.widths}
+        where = {part.device for part in frames.values()}
+        at = {device: torch.tensor(chosen, dtype=torch.int64, device=device) for device in where}
+        rows = {name: frames[name][at[frames[name].device]] for name in self.widths}
         rest = {"frames": counts, "speakers": speakers}
         self.add(rows, utterances, [len(own) for own in kept], **rest)
 

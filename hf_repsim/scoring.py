@@ -20,6 +20,7 @@ from hf_repsim.moments import Moments
 from hf_repsim.pair import PairMoments, Scoring, Undefined
 from hf_repsim.pairing import INPUT, label_of
 from hf_repsim.result import SimilarityResult
+from hf_repsim.rounding import product_rounding
 from hf_repsim.sample_rows import Sampled, names_of
 from hf_repsim.spectrum import SPECTRA, named_spectra, spectrum_of, with_likeness
 from hf_repsim.units import UTTERANCE, check_unit, recorded
@@ -28,6 +29,7 @@ MOST_THREADS = 16  # while scoring: each holds half a dozen matrices of a pair
 LOST = 0.1  # squared distance of the origin from the mean, in spreads, times a layer's floor
 
 
+@product_rounding(tf32=False)  # rows kept as rows have their products taken here
 def score(
     moments: Moments,
     measures: Sequence[str] | None = None,

@@ -36,6 +36,7 @@ from hf_repsim.moments import Moments
 from hf_repsim.pairing import INPUT
 from hf_repsim.probe import Probe
 from hf_repsim.result import COLUMNS, SimilarityResult
+from hf_repsim.rounding import product_rounding
 from hf_repsim.run import Run, RunCheckpoint
 from hf_repsim.sample import SAMPLE_FRAMES, FrameSample, by_side
 from hf_repsim.scoring import choose_measures, require_input, score
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 AGAINST = tuple(REFERENCES)
 
 
+@product_rounding(tf32=False)
 def trajectory(
     run: Run | str | Path,
     *,

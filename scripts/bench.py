@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -41,8 +41,15 @@ PACKAGES = ("torch", "transformers", "datasets", "accelerate", "numpy")
 PEER_PACKAGES = ("pytorch-cka", "torch-cka", "ckatorch", "cka-pytorch")
 
 
-def run(names: Sequence[str], setting: Setting, *, label: str, peers: Path | None = None) -> dict:
-    """All that was measured, JSON-able; tables are printed as they come."""
+def run(
+    names: Sequence[str],
+    setting: Setting,
+    *,
+    label: str,
+    peers: Path | None = None,
+    keep: Callable[[dict], object] = lambda report: None,
+) -> dict:
+    """All that was measured, JSON-able; tables are printed as they come, and kept section-wise."""
     report = {
         "schema_version": SCHEMA_VERSION,
         "sizes": label,
@@ -66,7 +73,8 @@ def run(names: Sequence[str], setting: Setting, *, label: str, peers: Path | Non
         setting.done[name] = section
         notes = "".join(f"\n{note}" for note in section.get("notes", ()))
         print(f"\n## {section['title']}\n{text_table(section['rows'])}{notes}", flush=True)
-    report["load_after"] = os.getloadavg()
+        report["load_after"] = os.getloadavg()
+        keep(report)  # whatever becomes of the sections to come
     return report
 
 
@@ -130,9 +138,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     label = "quick" if chosen.quick else "tiny" if chosen.tiny else "full"
     names = chosen.only or list(SECTIONS)
     setting = _setting(label, chosen)
-    report = run(names, setting, label=label, peers=chosen.peers)
-    if chosen.json:
-        chosen.json.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
+
+    def keep(report: dict) -> None:
+        if chosen.json:
+            chosen.json.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
+
+    report = run(names, setting, label=label, peers=chosen.peers, keep=keep)
     chart = chosen.chart or (chosen.json and chosen.json.with_suffix(".png"))
     if chart:
         importlib.import_module("bench_chart").draw(report, chart)

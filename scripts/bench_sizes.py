@@ -66,8 +66,8 @@ class Sizes:
         """More audio and larger products: a GPU would be done before a clock could tell."""
         return replace(
             self,
-            compare_seconds=8 * self.compare_seconds,
-            half_seconds=8 * self.compare_seconds,
+            compare_seconds=4 * self.compare_seconds,
+            half_seconds=2 * self.compare_seconds,
             large_seconds=8 * self.large_seconds,
             scaling_seconds=8 * self.scaling_seconds,
             process_seconds=8 * self.process_seconds,

@@ -44,7 +44,8 @@ class Ranks:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
         shared = {"WORLD_SIZE": str(n), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        shared["OMP_NUM_THREADS"] = "1"
+        # on GPUs each would need one of its own
+        shared |= {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
         self.words = [Path(folder) / f"words-{rank}.json" for rank in range(n)]
         self.all = []
         for rank, words in enumerate(self.words):

@@ -3,9 +3,9 @@
 # Imports point down, or along a level. A new module says here where it stands.
 STANDS = {
     0: """
-        chance chance_record clock effective interval_columns intervals lags measures moments once
-        origin pair pair_rows pairing products quota result rounding sample sample_rows schema
-        spectrum table text_clock totals units variates
+        chance chance_record clock effective grams host interval_columns intervals lags measures
+        moments once origin pair pair_rows pairing products quota result rounding sample sample_rows
+        schema spectrum table text_clock totals units variates
     """,
     1: """
         ahead as_found audio circumstances columns course ctc frames input_frames labels lineup

@@ -18,6 +18,7 @@ from tiny_tokenizers import save_decoder
 
 from hf_repsim import Probe, accumulate, compare, load_model, score
 from hf_repsim.contrast import contrast
+from hf_repsim.listening import processes
 from hf_repsim.merging import merge
 from hf_repsim.moments import Moments
 from hf_repsim.plan import make_plan
@@ -111,7 +112,7 @@ def test_an_encoder_is_not_compared_with_a_decoder(folders, model_folders, data,
 
 
 def test_a_decoder_in_hand_is_made_to_say_transcripts_unasked(folders, data):
-    model = load_model(folders["whisper"], part="decoder")
+    model = load_model(folders["whisper"], part="decoder", device=processes().device)
     found = accumulate(model, probe=data)
     named = accumulate(folders["whisper"], probe=data, part="decoder")
     torch.testing.assert_close(found.state_dict(), named.state_dict(), rtol=0, atol=0)

@@ -80,6 +80,7 @@ def test_the_pipeline_of_transformers_transcribes(encoder, model, tmp_path):
         model=model,
         tokenizer=tokens,
         feature_extractor=make_feature_extractor(encoder),
+        device="cpu",
     )
     audio = noise(40000).utterances[0].samples
     inputs = make_feature_extractor(encoder)(audio, sampling_rate=16000, return_tensors="pt")

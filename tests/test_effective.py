@@ -6,12 +6,12 @@ import torch
 from frames import independent_speech, moments_of, related_layers
 
 from hf_repsim import effective
+from hf_repsim.grams import within_utterances
 from hf_repsim.lags import COLUMNS, MOST, correlations, effective_frames, pairs_by_lag
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments
 from hf_repsim.origin import about_origin
 from hf_repsim.pair import Scoring
-from hf_repsim.products import within_utterances
 from hf_repsim.sample import FrameSample
 from hf_repsim.scoring import score
 

@@ -18,7 +18,10 @@ COLUMNS = [  # of the table, behind claim and statement
     ("sentences", "paper's mixture"),
 ]
 
-BENCH = re.search(r"<!-- bench -->\n(.*?)\n\n", README, re.S)[1].splitlines()
+BENCH = {
+    run: re.search(rf"<!-- {mark} -->\n(.*?)\n\n", README, re.S)[1].splitlines()
+    for run, mark in (("cpu.json", "bench"), ("h100.json", "bench h100"))
+}
 
 
 def stored(name):
@@ -94,12 +97,45 @@ def test_what_is_said_of_chance_is_what_the_stored_simulation_says():
     assert told == tuple(f"{promised[name]:.2f}" for name in ("reliability told", "seen"))
 
 
-@pytest.mark.parametrize("line", BENCH[2:])
-def test_a_ratio_in_the_text_is_that_of_the_stored_benchmark(line):
+@pytest.mark.parametrize(
+    ("run", "line"), [(run, line) for run, table in BENCH.items() for line in table[2:]]
+)
+def test_a_ratio_in_the_text_is_that_of_the_stored_benchmark(run, line):
     job, told = (cell.strip() for cell in line.strip("|").split("|"))
-    sections = json.loads((ROOT / "docs" / "bench" / "cpu.json").read_text())["sections"]
+    sections = json.loads((ROOT / "docs" / "bench" / run).read_text())["sections"]
     (row,) = (row for row in sections["compare"]["rows"] if row["job"] == job)
     assert told == "{ratio:.2f} ({ratio_min:.2f} to {ratio_max:.2f})".format(**row)
+
+
+def test_what_is_told_of_a_gpu_is_what_the_stored_runs_say():
+    stored = json.loads((ROOT / "docs" / "bench" / "h100.json").read_text())["sections"]
+    trust = json.loads((ROOT / "docs" / "bench" / "trust_h100.json").read_text())["sections"]
+    apart = json.loads((ROOT / "docs" / "bench" / "gpu_and_processor.json").read_text())
+    gemm = {(row["job"], row["in"]): row for row in stored["gemm"]["rows"]}
+    products, forward = gemm["products of frames", "float32"], gemm["two forward passes", "float32"]
+    share = stored["share"]["rows"][0]
+    ratios = {row["job"]: row["ratio"] for row in trust["trust"]["rows"]}
+    scoring = share["seconds"] * share["shares"]["scoring"]
+    heard = 480 * stored["gemm"]["flops_per_second"]
+    batched = heard / (share["seconds"] * share["shares"]["forward"]) / 1e12
+    for told in (
+        f"reach {products['gemm_share']:.0%} of".replace("%", " %"),
+        f"reach {forward['gemm_share']:.0%} of".replace("%", " %"),
+        f"is {share['shares']['scoring']:.0%} of the {share['seconds']:.1f} s".replace("%", " %"),
+        f"a run {ratios['intervals']:.2f} times as long, robust measures "
+        f"{ratios['robust measures']:.2f}, all that trust takes {ratios['all of these']:.2f}",
+        f"Whisper tiny, {trust['trust']['utterances']} utterances",
+    ):
+        assert told in " ".join(README.split())
+    assert max(apart["most_apart"]["value"].values()) < 5e-5 and "to 5e-5" in README
+    scale = (ROOT / "docs" / "scale.md").read_text()
+    rates = [gemm["8192 x 8192 product", name]["tflops"] for name in ("float32", "tf32", "bf16")]
+    assert ", ".join(f"{rate:.0f}" for rate in rates) in scale
+    assert f"{products['tflops']:.1f} TFLOP/s, {products['tflops'] / 67:.0%}" in scale
+    one_by_one, half = forward["tflops"], gemm["two forward passes", "bf16"]["tflops"]
+    assert f"{one_by_one:.1f} TFLOP/s one by one, {one_by_one / 67:.0%}" in scale
+    assert f"{batched:.1f} in batches, {batched / 67:.0%}" in scale
+    assert f"{half:.1f} TFLOP/s one by one)" in scale and f"{scoring:.1f} s on the GPU" in scale
 
 
 def test_what_trust_costs_is_what_the_stored_run_says():

@@ -207,7 +207,9 @@ def test_it_is_told_and_stays_with_sums_that_are_saved(result, tmp_path):
     saved = SimilarityResult.load(result.save(tmp_path / "r"))
     again = rescore(saved, BOTH)
     for name in ("value", "input_x", "input_y"):
-        np.testing.assert_array_equal(again.columns[name], saved.columns[name])
+        # what a GPU summed is scored on the processor when it is read back
+        near = {"rtol": 1e-5 if torch.cuda.is_available() else 0}
+        np.testing.assert_allclose(again.columns[name], saved.columns[name], **near)
 
 
 def test_sums_with_it_and_without_it_are_not_of_one_origin(pair, result, speech):

@@ -94,6 +94,12 @@ def test_more_audio_takes_more_memory_and_a_second_model_adds_to_it(speech_model
     assert activation_bytes([x, y], [layers] * 2, 60) > one[0]
 
 
+def test_a_gpu_makes_larger_gram_matrices_and_they_are_planned_for(speech_models):
+    of_both = [footprint(speech_models["whisper"])], [[f"encoder.{i}" for i in range(3)]], 1
+    host, gpu = (activation_bytes(*of_both, device=torch.device(d)) for d in ("cpu", "cuda"))
+    assert gpu > host
+
+
 def test_a_fixed_window_is_counted_whole_however_short_the_utterances(speech_models):
     whisper = footprint(speech_models["whisper"])
     assert whisper.window == 2 * memory.SHORTEST == 4

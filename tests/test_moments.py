@@ -5,10 +5,10 @@ import pytest
 import torch
 from frames import moments_of, related_layers
 
+from hf_repsim.grams import by_layer
 from hf_repsim.measures import MEASURES
 from hf_repsim.moments import Moments, resolve_pairs
 from hf_repsim.pair import Scoring
-from hf_repsim.products import by_layer
 
 COUNTS = [9, 17, 30, 12, 25, 14, 8, 20]
 
@@ -190,7 +190,7 @@ def test_frames_whose_sums_overflow_are_not_said_to_be_infinite_themselves():
 def test_long_utterances_are_summed_in_parts(monkeypatch):
     x, y, moments = grid()
     whole = scores(feed(moments, x, y, [range(8)]))
-    monkeypatch.setattr("hf_repsim.products.GRAM_ROWS", 3)
+    monkeypatch.setattr("hf_repsim.grams.GRAM_ROWS", 3)
     assert_same(whole, scores(feed(grid()[2], x, y, [range(8)])))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -235,7 +236,7 @@ def test_the_command_prints_layers_by_targets_and_draws_them(done):
     head = said.stdout.splitlines()[0].split()
     assert head == ["heldout_cca", "input", "first", "last", "words", "speaker", "text"]
     assert "words: best from " in said.stdout and "against: input, first, last" in said.stderr
-    assert "hears 20 s at once" in said.stderr
+    assert re.search(r"hears \d+ s at once", said.stderr)
     assert {path.name for path in folder.iterdir()} >= {"targets.png", "similarity.parquet"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_when_and_with_what_it_was_heard_is_kept():
     assert told["heard"]["created"] == "2025-01-02T03:04:05+00:00"
     assert told["heard"]["versions"] == {"torch": "2.6", "hf_repsim": "0.0.1"}
     assert told["created"] > told["heard"]["created"]
-    assert told["versions"]["torch"] == torch.__version__
+    assert told["versions"]["torch"] == version("torch")
     assert told["models"] == result.provenance["models"]
     assert "sums" not in told
 

@@ -5,6 +5,7 @@ import pickle
 import pytest
 import torch
 
+from hf_repsim.host import in_host_memory
 from hf_repsim.sample import FrameSample, by_side, evenly_spaced, merged, widened
 
 WIDTHS = {"encoder.0": 3, "encoder.1": 2}
@@ -166,3 +167,9 @@ def test_what_cannot_be_one_sample_is_refused(change, said):
 def test_evenly_spaced_rows_are_from_the_middles_of_equal_parts():
     assert evenly_spaced(10, 2) == [2, 7] and evenly_spaced(3, 5) == [0, 1, 2]
     assert evenly_spaced(4, None) == [0, 1, 2, 3]
+
+
+def test_rows_of_an_utterance_do_not_keep_those_of_its_batch_in_memory():
+    parts = in_host_memory(torch.zeros(6, 2).split([2, 4]))
+    assert [part.untyped_storage().nbytes() for part in parts] == [16, 32]
+    assert in_host_memory(()) == []

@@ -6,12 +6,14 @@ import pytest
 import torch
 from clips import parquet, table
 from interrupting import interrupt_after
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from hf_repsim import Probe, accumulate, compare
+from hf_repsim import Probe, accumulate, compare, load_model, score
 from hf_repsim.listening import Interrupted
 from hf_repsim.measures import MEASURES
 from hf_repsim.plan import make_plan
 from hf_repsim.session import Options, Session, product_rounding
+from hf_repsim.states import extract
 from hf_repsim.storage import load_result, load_tiles
 
 
@@ -138,6 +140,39 @@ def test_products_round_to_tf32_only_where_it_is_said_and_the_setting_is_given_b
             assert matmul.allow_tf32 is tf32
             raise KeyboardInterrupt
         assert matmul.allow_tf32 is before
+
+
+class Rounding(TorchDispatchMode):
+    """Remembers whether products were allowed to round to TF32 when there were any."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket in (torch.ops.aten.mm, torch.ops.aten.bmm, torch.ops.aten.addmm):
+            self.seen.add(torch.backends.cuda.matmul.allow_tf32)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("job", ["hear", "score", "extract"])
+def test_no_product_is_in_tf32_whatever_a_user_has_torch_do(pair, probe, job):
+    model = load_model(pair[0])
+    moments = accumulate(model, probe=probe)
+    jobs = {
+        "hear": lambda: accumulate(model, probe=probe),
+        "score": lambda: score(moments, ["linear_cka", "blocked_cka"]),
+        "extract": lambda: extract(model, next(iter(probe.batches()))),
+    }
+    matmul = torch.backends.cuda.matmul
+    before, matmul.allow_tf32 = matmul.allow_tf32, True
+    try:
+        with Rounding() as rounding:
+            jobs[job]()
+        assert matmul.allow_tf32 is True
+    finally:
+        matmul.allow_tf32 = before
+    assert rounding.seen == {False}
 
 
 def test_thinned_frames_and_time_are_said_in_the_result(pair, probe):

@@ -20,6 +20,7 @@ from hf_repsim.models.features import make_features
 from hf_repsim.models.speech_model import PRECISIONS, SpeechModel
 from hf_repsim.models.taps import recorded
 from hf_repsim.models.teacher import Forced, token_rows
+from hf_repsim.rounding import product_rounding
 
 # Padded and alone, valid frames may differ by this much of the layer's standard deviation.
 PADDING_TOLERANCE = 1e-4
@@ -243,10 +244,11 @@ def _front_end_alone(model: SpeechModel, one: Pass) -> Iterator[None]:
 
 @contextmanager
 def _exact_float32() -> Iterator[None]:
-    """On CUDA, convolutions round to TF32 unless told not to; here they do not."""
+    """On CUDA, convolutions round to TF32 unless told not to, products where told to; not here."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:
-        yield
+        with product_rounding(tf32=False):
+            yield
     finally:
         torch.backends.cudnn.allow_tf32 = before

@@ -117,7 +117,7 @@ class Rows:
             pool(frames, self._mel.clock, grid=self.grid, cells=own)
             for frames, own in zip(mel, cells, strict=True)
         ]
-        rows[INPUT] = torch.cat(parts)[index]
+        rows[INPUT] = torch.cat(parts)[index].to(next(iter(rows.values())).device)
         return Kept(FRAMES, rows, _ids(utterances), [len(own) for own in kept], {})
 
     def _means(self, states: LayerStates, utterances: Sequence[Utterance]) -> Kept:
