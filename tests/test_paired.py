@@ -65,6 +65,8 @@ def test_the_same_name_of_other_audio_is_another_utterance():
     a, b = result_of(ALL[:11]), result_of(ALL[1:])
     b.moments.sample._heard["5"] += 1
     assert "none was heard by both" in contrast(a, b, intervals=True).over
+    a, b = (result_of(part, dataset=None) for part in (ALL[:11], ALL[1:]))
+    assert "none was heard by both" in contrast(a, b, intervals=True).over, "nobody says of what"
 
 
 def test_measures_without_intervals_have_none_and_the_text_counts_those_that_have():
