@@ -14,7 +14,7 @@ from hf_repsim.cells import is_one_model
 from hf_repsim.chance_record import with_chance
 from hf_repsim.drift_table import CEILING, DriftTable, drift_text, most_changed
 from hf_repsim.drifting import drift_measures, drifted
-from hf_repsim.drifting.changes import Shape, anisotropy, lined_up
+from hf_repsim.drifting.changes import Kept, Shape, anisotropy, lined_up
 from hf_repsim.moments import Moments
 from hf_repsim.plot import heatmap
 from hf_repsim.report import write_page
@@ -113,6 +113,16 @@ def test_a_value_and_its_interval_are_told_with_the_same_decimals(moved):
                for name, end in ends.items()}  # fmt: skip
     said = " ".join(summarise(replace(moved, columns=moved.columns | columns)))
     assert "(0.9494, 0.938 to 0.9602)" in said
+
+
+def test_a_row_stands_for_the_frames_that_were_not_kept_of_its_utterance():
+    x = torch.randn(16, 4, generator=torch.Generator().manual_seed(0)).double()
+    far = torch.tensor([1.0] * 8 + [0.1] * 8).double()
+    sample = FrameSample({"x/a": 4, "y/a": 4})
+    sample.add({"x/a": x, "y/a": x + far[:, None]}, ["u0", "u1"], [8, 8], frames=[80, 8])
+    spread = ((x - x.mean(0)).square().sum(1).view(2, 8).mean(1) * torch.tensor([10, 1])).sum() / 11
+    expected = math.sqrt(4 * (10 * 1.0**2 + 0.1**2) / 11 / spread)
+    assert Kept(sample).change("x/a", "y/a", {}).distance == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_order_of_utterances_changes_nothing(moved):

@@ -190,6 +190,7 @@ def test_utterances_of_a_speaker_that_are_alike_count_together_though_some_are_m
 def test_the_jackknife_of_a_mean_is_its_textbook_interval():
     x = torch.randn(30, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     without = (x.sum(0) - x) / 29
+    torch.testing.assert_close(jackknife(x.mean(0), without).moved, (x - x.mean(0)) / 30)
     found = jackknife(x.mean(0), without).intervals(level=0.9)
     torch.testing.assert_close(found.error, x.std(0) / math.sqrt(30))
     quantile = [scipy.stats.t.ppf(0.95, float(f)) for f in found.freedom]
