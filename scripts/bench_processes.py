@@ -1,13 +1,12 @@
 """Section processes: one process with all cores against two with half of them each.
 
-Called by torchrun as `bench_processes.py DEVICE PRECISION FOLDER X Y SECONDS`, it is one of them.
+Called as `bench_processes.py DEVICE PRECISION FOLDER X Y SECONDS`, it is one of them.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from unittest import mock
 import numpy as np
 import torch
 from bench_models import loaded, model_folders, speech
+from bench_ranks import run_ranks
 from bench_sizes import TINY_MODEL, Setting
 from bench_timing import now, say
 
@@ -64,11 +64,8 @@ def _ran(setting: Setting, n: int, folders: list[Path], precision: str) -> tuple
     home = folders[0].parent / f"of-{n}"
     home.mkdir()
     threads = max(1, torch.get_num_threads() // n)
-    env = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    seconds = setting.sizes.process_seconds
-    given = [setting.device.type, precision, home, *folders, seconds]
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", n] if n > 1 else []
-    subprocess.run([sys.executable, *map(str, [*launch, __file__, *given])], check=True, env=env)
+    given = [setting.device.type, precision, home, *folders, setting.sizes.process_seconds]
+    run_ranks(n, __file__, *given, threads=threads)
     told, values = (home / name for name in _TELLS)
     with np.load(values) as arrays:
         return json.loads(told.read_text()), dict(arrays)

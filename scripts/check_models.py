@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from finetune_models import features
 from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoConfig, AutoModelForCTC, AutoModelForSpeechSeq2Seq, AutoProcessor
@@ -19,11 +19,10 @@ from transformers.utils import logging
 
 import hf_repsim.ctc  # noqa: F401 (makes our recognisers known to transformers)
 from hf_repsim.probe import Probe
-from hf_repsim.training.corpus import RATE, Clip, hear
+from hf_repsim.training.corpus import Clip, hear
 from hf_repsim.training.error_rates import wer
 from hf_repsim.training.vocabulary import normalise
 
-_FULL_SCALE = 32768
 _TOKENS_A_SECOND = 8  # more than anyone says; a broken model would else go on to its limit
 
 
@@ -68,11 +67,7 @@ class Recogniser:
 
     def inputs(self, clips: Sequence[Clip]) -> dict[str, torch.Tensor]:
         """What the model takes of some clips."""
-        extractor = self.processor.feature_extractor
-        waves = [clip.samples.astype(np.float32) / _FULL_SCALE for clip in clips]
-        fills_a_window = hasattr(extractor, "nb_max_frames")
-        options = {} if fills_a_window else {"padding": True, "return_attention_mask": True}
-        return dict(extractor(waves, sampling_rate=RATE, return_tensors="pt", **options))
+        return features(self.processor.feature_extractor, clips, return_attention_mask=True)
 
     def hear(self, given: dict[str, torch.Tensor]) -> None:
         """Run what needs no text: the encoder of a model that speaks, of others all."""

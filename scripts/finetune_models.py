@@ -31,7 +31,7 @@ _SPARE_TOKENS = 16  # that a transcript may be longer than the longest that was 
 
 
 @dataclass
-class Recogniser:
+class Learner:
     """A model with what prepares its audio and spells its text."""
 
     model: PreTrainedModel
@@ -73,13 +73,9 @@ class Recogniser:
 
     def batch(self, clips: Sequence[Clip]) -> dict[str, Any]:
         """Clips as a model takes them."""
-        waves = [clip.samples.astype(np.float32) / _FULL_SCALE for clip in clips]
-        # an extractor of fixed windows knows best how far to fill one up
-        padding = {} if hasattr(self.extractor, "nb_max_frames") else {"padding": True}
-        options = {"sampling_rate": RATE, "return_tensors": "pt", **padding}
         labels = [torch.tensor(self.labels(clip.text)) for clip in clips]
         padded = torch.nn.utils.rnn.pad_sequence(labels, True, padding_value=IGNORED)
-        return {**self.extractor(waves, **options), "labels": padded}
+        return {**features(self.extractor, clips), "labels": padded}
 
     @property
     def pads(self) -> bool:
@@ -109,9 +105,17 @@ class Recogniser:
         return min(longest, getattr(self.model.config, "max_target_positions", None) or longest)
 
 
+def features(extractor: Any, clips: Sequence[Clip], **padded: Any) -> dict[str, Tensor]:
+    """What an extractor makes of clips; `padded` are options where it fills no window."""
+    waves = [clip.samples.astype(np.float32) / _FULL_SCALE for clip in clips]
+    # an extractor of fixed windows knows best how far to fill one up
+    options = {} if hasattr(extractor, "nb_max_frames") else {"padding": True, **padded}
+    return dict(extractor(waves, sampling_rate=RATE, return_tensors="pt", **options))
+
+
 def load(
     name: str, texts: Sequence[str], *, language: str | None = None, **options: Any
-) -> Recogniser:
+) -> Learner:
     """Load a recogniser, or an encoder that becomes one with the characters of some texts.
 
     Raises:
@@ -139,7 +143,7 @@ def load(
     how = {"config": config, "use_safetensors": True, "dtype": torch.float32, **options}
     model = AutoModelForCTC.from_pretrained(name, **how)
     extractor = AutoFeatureExtractor.from_pretrained(name, **options)
-    return Recogniser(model, Wav2Vec2Processor(extractor, spelling.tokenizer), spelling)
+    return Learner(model, Wav2Vec2Processor(extractor, spelling.tokenizer), spelling)
 
 
 def _spelling(name: str) -> Spelling:
@@ -151,17 +155,17 @@ def _spelling(name: str) -> Spelling:
         ) from error
 
 
-def _seq2seq(name: str, language: str | None, options: Mapping[str, Any]) -> Recogniser:
+def _seq2seq(name: str, language: str | None, options: Mapping[str, Any]) -> Learner:
     how = {"use_safetensors": True, "dtype": torch.float32, **options}
     model = AutoModelForSpeechSeq2Seq.from_pretrained(name, **how)
     processor = AutoProcessor.from_pretrained(name, **options)
     if language is not None:
         processor.tokenizer.set_prefix_tokens(language=language, task="transcribe")
         model.generation_config.update(language=language, task="transcribe")
-    return Recogniser(model, processor, None)
+    return Learner(model, processor, None)
 
 
-def adapted(found: Recogniser, rank: int) -> Recogniser:
+def adapted(found: Learner, rank: int) -> Learner:
     """The recogniser with adapters of low rank, which alone are trained, and its head.
 
     Raises:
@@ -177,7 +181,7 @@ def adapted(found: Recogniser, rank: int) -> Recogniser:
     lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets, modules_to_save=head)
     # where a vocabulary is new, peft would look for embeddings of words, which no encoder has
     found.model.name_or_path = ""
-    return Recogniser(get_peft_model(found.model, lora), found.processor, found.spelling)
+    return Learner(get_peft_model(found.model, lora), found.processor, found.spelling)
 
 
 def _normal(texts: Any) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from finetune_models import Recogniser
+from finetune_models import Learner
 from huggingface_hub import ModelCardData, get_token
 from transformers import Trainer
 
@@ -37,7 +37,7 @@ _RATES = ("wer", "cer")
 
 
 def outcome(
-    asked: argparse.Namespace, found: Recogniser, *, trainer: Trainer, told: Mapping[str, Any]
+    asked: argparse.Namespace, found: Learner, *, trainer: Trainer, told: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Write all that a training came to; returns what is worth a line on the screen."""
     out = asked.output.expanduser()
@@ -74,7 +74,7 @@ def _rates(log: list[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     }
 
 
-def _save(found: Recogniser, folder: Path) -> None:
+def _save(found: Learner, folder: Path) -> None:
     """Weights and processor as anyone loads them, adapters merged into what they adapt."""
     model = found.model
     if hasattr(model, "merge_and_unload"):

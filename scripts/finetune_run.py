@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import soundfile
 import torch
 from datasets import Audio, Features, Value
-from finetune_models import Recogniser, adapted, load
+from finetune_models import Learner, adapted, load
 from finetune_outcome import CURVES, check_push, outcome, push
 from transformers import (
     PrinterCallback,
@@ -95,7 +95,7 @@ def _account(clips: Sequence[Clip]) -> dict[str, Any]:
     return told | {"n_speakers": len(speakers), "speakers": speakers}
 
 
-def _leave_out(found: Recogniser, *sides: list[Clip], longest: float) -> list[dict[str, str]]:
+def _leave_out(found: Learner, *sides: list[Clip], longest: float) -> list[dict[str, str]]:
     """Take out of both sides, in place, what cannot be learnt; returns it with the reasons."""
     left_out = []
     for purpose, clips in zip(("learn from", "evaluate on"), sides, strict=True):
@@ -115,7 +115,7 @@ def _leave_out(found: Recogniser, *sides: list[Clip], longest: float) -> list[di
 
 
 def _trainer(
-    asked: argparse.Namespace, found: Recogniser, *, learnt: list[Clip], examined: list[Clip]
+    asked: argparse.Namespace, found: Learner, *, learnt: list[Clip], examined: list[Clip]
 ) -> Trainer:
     writes = found.spelling is None
     eval_steps = asked.eval_steps or max(1, asked.max_steps // 5)

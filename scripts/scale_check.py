@@ -1,15 +1,14 @@
 """Rates measured on this machine, and the model of scale_model.py checked on it.
 
 One process with one thread gives the rates; what two processes with a thread each will take is
-predicted from them, then measured. Called by torchrun as `scale_check.py HOME X Y SECONDS` it is
-one of the processes.
+predicted from them, then measured. Called as `scale_check.py HOME X Y SECONDS` it is one of the
+processes.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from unittest import mock
 import numpy as np
 import torch
 from bench_models import model_folders, recordings, speech
+from bench_ranks import run_ranks
 from scale_model import FRAMES
 
 from hf_repsim.audio import decode
@@ -89,10 +89,7 @@ def _ran(n: int, folders: list[Path], seconds: float) -> list[dict]:
     """What each of n processes told, with one thread each."""
     home = folders[0].parent / f"of-{n}"
     home.mkdir()
-    given = [__file__, home, *folders, seconds]
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", n] if n > 1 else []
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, *map(str, [*launch, *given])], check=True, env=env)
+    run_ranks(n, __file__, home, *folders, seconds, threads=1)
     return [json.loads((home / _TOLD.format(rank)).read_text()) for rank in range(n)]
 
 

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from hub_server import HubServer
+from warm import run_warm
 
 WRITE, READ, OTHER = "hf_tester_write", "hf_tester_read", "hf_other_write"
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,11 +50,11 @@ class LocalHub:
 
     def run(self, code: str, *arguments: str, token: str | None = WRITE, **extra: str) -> str:
         """What `code` prints in a process of its own; its traceback is the error if it fails."""
-        return run_python(code, *arguments, env=self.environment(token, **extra))
+        return run_warm(code, *arguments, env=self.environment(token, **extra), cwd=ROOT)
 
 
 def run_python(code: str, *arguments: str, env: dict[str, str] | None = None) -> str:
-    """What `code` prints in a fresh interpreter; AssertionError with its stderr if it fails."""
+    """What `code` prints in a new interpreter; AssertionError with its stderr if it fails."""
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         env=env,

@@ -16,9 +16,11 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from click.testing import CliRunner
 
 from hf_repsim import Probe, accumulate, alarm, hearing, moments, quota, savepoint
 from hf_repsim.alarm import together
+from hf_repsim.cli import main
 from hf_repsim.earlier import Earlier
 from hf_repsim.hearing import load_models
 from hf_repsim.lineup import check_models
@@ -214,6 +216,12 @@ def say(accelerator, folder, model, probe):
     torch.save(
         (moments.state_dict(), moments.meta(), moments.provenance), _place(accelerator, folder)
     )
+
+
+def command(accelerator, *words):
+    """Give a command of ours; returns its exit status."""
+    done = CliRunner().invoke(main, words, catch_exceptions=False)
+    return done.exit_code
 
 
 def _place(accelerator, folder):

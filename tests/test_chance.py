@@ -69,6 +69,21 @@ def test_one_pair_of_much_scatter_does_not_hide_the_others():
     assert float(wide.critical()[0]) < 0.5 < 1.5 < float(wide.critical()[1:].min())
 
 
+def test_a_draw_is_the_cosine_of_products_whose_utterances_of_y_are_exchanged():
+    held = products(smooth(2), ("x", "z"))
+    found, random = chance_test(held, n_draws=3, seed=4), torch.Generator().manual_seed(4)
+    x, z = held.centred().double()
+    for drawn in found.drawn[:, 0]:
+        order = torch.randperm(held.n_utterances, generator=random)
+        assert float((x * z[order][:, :, order]).sum()) == pytest.approx(float(drawn), abs=1e-6)
+    assert float((x * z).sum()) == pytest.approx(float(found.value), abs=1e-6)
+
+
+def test_a_draw_as_large_as_the_value_counts_against_it():
+    drawn = torch.tensor([[1.0], [0.5], [2.0]])
+    assert float(ChanceTest((), torch.ones(1), drawn).p_values) == 3 / 4
+
+
 def test_the_same_seed_draws_the_same_exchanges_for_every_pair():
     alone = chance_test(products(smooth(3), ("x", "z")), seed=5)
     among = chance_test(products(smooth(3), ("y", "z"), ("x", "z")), seed=5)

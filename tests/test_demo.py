@@ -130,9 +130,10 @@ def test_the_papers_probe_is_the_utterances_nearest_to_8_seconds(tmp_path):
 
 
 def test_an_experiment_of_which_nothing_is_left_says_why(tmp_path):
-    nothing = Experiment(str(tmp_path / "none.parquet"), tmp_path, encoders=("cnn",), seeds=(0,))
-    with pytest.raises(RuntimeError, match=r"no run came to its end; cnn-seed0: .*none\.parquet"):
-        run_experiment(nothing)
+    # a command that is refused before anything is loaded
+    given = {"training": ("--nonsense",), "encoders": ("cnn",), "seeds": (0,)}
+    with pytest.raises(RuntimeError, match=r"no run came to its end; cnn-seed0: .*--nonsense"):
+        run_experiment(Experiment("none.parquet", tmp_path, **given))
 
 
 def test_the_readme_shows_a_demo_of_the_same_runs():

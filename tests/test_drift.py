@@ -14,7 +14,7 @@ from hf_repsim.cells import is_one_model
 from hf_repsim.chance_record import with_chance
 from hf_repsim.drift_table import CEILING, DriftTable, drift_text, most_changed
 from hf_repsim.drifting import drift_measures, drifted
-from hf_repsim.drifting.changes import Shape, anisotropy, lined_up
+from hf_repsim.drifting.changes import lined_up
 from hf_repsim.moments import Moments
 from hf_repsim.plot import heatmap
 from hf_repsim.report import write_page
@@ -162,12 +162,6 @@ def test_what_collapses_is_flagged_and_what_only_half_of_the_utterances_show_is_
     assert whole[1] < 0.5 * whole[0] and flags[2] == ""
 
 
-def test_half_of_what_the_base_had_is_the_mark_of_a_flag():
-    narrow, wide = Shape(2.0, 0.5, 0.0), Shape(5.0, 0.4, 0.1)
-    assert narrow.signs(wide) == {"collapsed"} and wide.signs(narrow) == set()
-    assert Shape(2.0, 0.8, 0.6).signs(narrow) == {"one direction", "anisotropic"}
-
-
 def test_a_layer_that_became_constant_has_no_value_and_is_below_any_mark():
     x = base_frames()
     with pytest.warns(UserWarning, match="constant over all frames"):
@@ -175,16 +169,6 @@ def test_a_layer_that_became_constant_has_no_value_and_is_below_any_mark():
     assert column(still, "flags")[1] == "constant, dead units"
     assert [row.layer for row in DriftTable.of(still).below(0)] == ["encoder.1"]
     assert "no value" in drift_text(still) and "constant" in drift_text(still)
-
-
-def test_anisotropy_is_a_mean_cosine_between_utterances():
-    rows = torch.eye(4).double()
-    assert anisotropy(rows, torch.tensor([0, 0, 1, 1])) == pytest.approx(0)
-    assert anisotropy(rows + 1e6, torch.tensor([0, 0, 1, 1])) == pytest.approx(1)
-    cosines = torch.nn.functional.normalize(rows + 0.3, dim=1)
-    expected = float((cosines[:2] @ cosines[2:].T).mean())
-    assert anisotropy(rows + 0.3, torch.tensor([0, 0, 1, 1])) == pytest.approx(expected)
-    assert math.isnan(anisotropy(rows, torch.zeros(4, dtype=torch.int64)))
 
 
 def test_the_utterances_and_speakers_that_went_furthest_are_named_and_made_printable():

@@ -105,6 +105,22 @@ def test_nulls_are_what_unrelated_layers_say_that_are_smooth_in_time(phi):
     assert (abs(ratio - 1) < 0.15).all(), dict(zip(CHANCE, ratio, strict=True))
 
 
+def test_in_white_coordinates_it_is_a_decay_to_what_stays_of_an_utterance():
+    counts, phi, stays = [80] * 150, 0.96, 0.3
+    x, y, counts = independent_speech(150, seed=0, phi=phi, width=8, counts=counts)
+    offset = np.repeat(np.random.default_rng(1).standard_normal((150, 8)), counts, 0)
+    x = np.sqrt(1 - stays) * x + np.sqrt(stays) * offset
+    x = x * np.geomspace(1, 100, 8)  # which white coordinates do not see
+    moments = kept(moments_of(x, y, counts))
+    pair = Scoring(moments).pair("x", "y")
+    found = effective.Resemblance(moments).white(0, pair.x, effective._full)
+    lags = np.arange(80)
+    expected = (1 - stays) * phi**lags + stays
+    assert found[[1, 5, 20, MOST]].tolist() == pytest.approx(expected[[1, 5, 20, MOST]], abs=0.06)
+    further = np.average(expected[MOST + 1 :], weights=80 - lags[MOST + 1 :])
+    assert float(found[-1]) == pytest.approx(further, abs=0.1)
+
+
 def smooth_and_rough(seed):
     """Layers whose few strong directions are smooth in time, and whose many faint ones are not."""
     smooth = independent_speech(40, seed=seed, phi=0.95, width=4, counts=[150] * 40)

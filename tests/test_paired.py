@@ -66,6 +66,19 @@ def test_the_same_name_of_other_audio_is_another_utterance():
     a, b = result_of(ALL[:11]), result_of(ALL[1:])
     b.moments.sample._heard["5"] += 1
     assert "none was heard by both" in contrast(a, b, intervals=True).over
+    a, b = (result_of(part, dataset=None) for part in (ALL[:11], ALL[1:]))
+    assert "none was heard by both" in contrast(a, b, intervals=True).over, "nobody says of what"
+
+
+def test_where_frames_that_matter_were_not_kept_no_difference_is_sure():
+    a, b = result_of(ALL), result_of(ALL)
+    for rows in b.moments.sample.rows:
+        rows += 5  # of other frames than those of the sums
+    notes = score(b.moments, CKA, intervals=True).columns["note"]
+    lacking = ["are not among those that were kept" in note for note in notes]
+    assert any(lacking) and not all(lacking)
+    low = contrast(a, b, intervals=True).columns["low"]
+    assert np.isnan(low).tolist() == lacking
 
 
 def test_measures_without_intervals_have_none_and_the_text_counts_those_that_have():

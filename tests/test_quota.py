@@ -10,12 +10,16 @@ from hf_repsim.sample import FrameSample, evenly_spaced
 
 
 def heard(utterances, *, quota):
-    """What is kept of utterances of many lengths, heard one by one; a row tells its place."""
+    """What is kept of utterances of many lengths, heard seven by seven; a row tells its place."""
     sample = FrameSample({"layer": 2})
-    for u in utterances:
-        n = 10 + 37 * u % 400
-        rows = torch.stack([torch.full((n,), u), torch.arange(n)], 1)
-        sample.thin({"layer": rows}, [str(u)], [n], at_most=quota.most)
+    for start in range(0, len(utterances), 7):
+        batch = utterances[start : start + 7]
+        counts = [10 + 37 * u % 400 for u in batch]
+        rows = [
+            torch.tensor([[u, i] for i in range(n)]) for u, n in zip(batch, counts, strict=True)
+        ]
+        names = list(map(str, batch))
+        sample.thin({"layer": torch.cat(rows)}, names, counts, at_most=quota.most)
         sample = quota.cut(sample)
     return sample
 
@@ -44,6 +48,7 @@ def test_rows_are_bounded_by_number_and_by_size_but_never_fewer_than_the_least()
     levels = [432, 432, 144, 144, 48, 48, 16, 16, 16]
     assert [small.of_each([500] * n) for n in utterances] == levels
     assert [large.of_each([500] * n) for n in (2, 3, 8, 9, 26, 27)] == [432, 144, 144, 48, 48, 16]
+    assert small.of_each([432] * 18 + [416]) == 432 and small.of_each([432] * 18 + [417]) == 144
     assert small.of_each([100] * 60 + [500]) == 432 and small.of_each([5] * 512) == 16
     assert (small.n_rows(None), large.n_rows(None)) == (MOST_ROWS, 512 * 16)
     assert (small.n_rows(10), small.n_rows(60), large.n_rows(20)) == (4320, MOST_ROWS, 1280)

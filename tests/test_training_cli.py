@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from ranks import Ranks, command
 from speech_to_learn import CHANGES, data_to_learn
 from test_cli import run
 
@@ -79,16 +76,10 @@ def test_mistakes_are_said_in_one_line(data, tmp_path, options, status, message)
 
 @pytest.mark.slow
 def test_two_processes_learn_together_from_all_of_the_data(data, tmp_path):
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    given = [*QUICK, "--data", data, "--epochs", 2, "--join", 2, "-o"]
-    arguments = ["-m", "hf_repsim", "train", *map(str, given), str(tmp_path / "two")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    root = Path(__file__).parents[1]
-    done = subprocess.run(
-        launch + arguments, env=environment, cwd=root, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    run("train", *given, tmp_path / "one")
+    given = ["train", *QUICK, "--data", data, "--epochs", 2, "--join", 2, "-o"]
+    words = map(str, [*given, tmp_path / "two"])
+    assert Ranks(2, tmp_path, command, *words).finish() == [0, 0]
+    run(*given, tmp_path / "one")
     one, two = Run.open(tmp_path / "one"), Run.open(tmp_path / "two")
     assert two.record["arguments"]["n_processes"] == 2
     assert [c.step for c in one.checkpoints] == [c.step for c in two.checkpoints]

@@ -64,6 +64,8 @@ def test_a_hearing_that_would_pass_the_share_is_forbidden_until_there_is_time():
     assert not cost.forbids(24)  # 3 of 32
     assert cost.told()["skipped"] == [8, 16] and cost.told()["at_most"] == 0.1
     assert not spent(Cost(clock=time), time, listened=9, trained=1).forbids(8)
+    # the time that hearings take is part of the time: 3 of 7 seconds
+    assert not spent(Cost(0.5, time), time, listened=1, trained=4).forbids(8)
 
 
 def test_a_run_that_goes_on_counts_what_was_spent_before():
