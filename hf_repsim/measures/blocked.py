@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-BLOCK = 32  # rows whose kernels with all others are held at once, of all layers: few stay in cache
+BLOCK = 128  # rows whose kernels with all others are held at once, of all layers
 
 
 def blocked_hsic(

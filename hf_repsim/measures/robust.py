@@ -90,7 +90,9 @@ def trimmed(pair: PairMoments) -> tuple[Tensor, Tensor]:
     """
     kernels, kept = pair.of_all(Kernels), _kept(pair)
     index = kept.nonzero()[:, 0]
-    both = torch.stack([kernels.products[place][index][:, index] for place in pair.places])
+    both = kernels.products.new_empty(2, len(index), len(index))
+    for own, place in zip(both, pair.places, strict=True):
+        torch.index_select(kernels.products[place][index], 1, index, out=own)
     # about the mean of what is left, as extreme frames move the mean
     means = both.mean(1)
     both += (means.mean(1)[:, None] - means)[:, None]
