@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import RLock
 
 import torch
@@ -72,7 +74,8 @@ class Kernels:
 
     @once
     def _top(self) -> Tensor:
-        return torch.stack([first_component(x) for x in self._frames])
+        with _one_thread():
+            return torch.stack([first_component(x) for x in self._frames])
 
     @once
     def _zscored(self) -> Tensor:
@@ -154,21 +157,22 @@ class Kernels:
         standard errors over utterances, it turns less than the derivative says. Then how many such
         errors the second variance is less than the first.
         """
-        found = []
-        for x, top in zip(self._frames, self._top, strict=True):
-            rest = x - torch.outer(top, top @ x) / top.square().sum()
-            is_tall = len(x) > x.shape[1]  # then units are fewer, and their scatter is smaller
-            values, vectors = torch.linalg.eigh(rest.T @ rest if is_tall else rest @ rest.T)
-            known = values > NOTHING * values[-1]
-            values, vectors = values[known], vectors[:, known]
-            vectors = rest @ vectors / values.sqrt() if is_tall else vectors
-            gap = (top.square().sum() - values).clamp_min(0)
-            squares = top.square()[:, None] - vectors.square() * values
-            error = self._by_utterance(squares - squares.mean(0)).square().sum(0)
-            damped = gap / (gap.square() + SAFE_GAP**2 * error)
-            sure = math.inf if not len(gap) else float(gap[-1] / error[-1].sqrt())
-            found.append((vectors, values * damped, sure))
-        return found
+        with _one_thread():
+            return list(map(self._turn, self._frames, self._top))
+
+    def _turn(self, x: Tensor, top: Tensor) -> tuple[Tensor, Tensor, float]:
+        rest = x - torch.outer(top, top @ x) / top.square().sum()
+        is_tall = len(x) > x.shape[1]  # then units are fewer, and their scatter is smaller
+        values, vectors = torch.linalg.eigh(rest.T @ rest if is_tall else rest @ rest.T)
+        known = values > NOTHING * values[-1]
+        values, vectors = values[known], vectors[:, known]
+        vectors = rest @ vectors / values.sqrt() if is_tall else vectors
+        gap = (top.square().sum() - values).clamp_min(0)
+        squares = top.square()[:, None] - vectors.square() * values
+        error = self._by_utterance(squares - squares.mean(0)).square().sum(0)
+        damped = gap / (gap.square() + SAFE_GAP**2 * error)
+        sure = math.inf if not len(gap) else float(gap[-1] / error[-1].sqrt())
+        return vectors, values * damped, sure
 
     def _by_utterance(self, of_rows: Tensor) -> Tensor:
         sums = of_rows.new_zeros(int(self.owner[-1]) + 1, *of_rows.shape[1:])
@@ -195,3 +199,17 @@ def _zscored(x: Tensor) -> Tensor:
     variances = x.square().mean(0)
     live = variances > DEAD * variances.mean()
     return x[:, live] / variances[live].sqrt()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A second thread gains LAPACK little, and where another process has its core, each waits.
+
+    Many small steps then take the scheduler's time: seconds for an eigendecomposition of 384.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
