@@ -138,6 +138,21 @@ def test_what_is_told_of_a_gpu_is_what_the_stored_runs_say():
     assert f"{half:.1f} TFLOP/s one by one)" in scale and f"{scoring:.1f} s on the GPU" in scale
 
 
+def test_what_speakers_do_to_intervals_is_what_the_stored_run_says():
+    stored = json.loads((ROOT / "docs" / "bench" / "speakers.json").read_text())
+    held = {
+        (row["over"], row["measure"]): f"{100 * row['covers truth']:.0f}"
+        for row in stored["coverage"]
+        if (row["speakers"], row["of"]) == (20, "value")
+    }
+    paragraph = re.search(r"^Utterances of one speaker are alike.*?\n\n", README, re.M | re.S)[0]
+    assert f"In {stored['repeats']} simulated data sets of 20 speakers, 8 utt" in paragraph
+    told = re.findall(r"(\d\d) (?:%|and)", paragraph)
+    kinds = [(f"{unit}s", m) for m in ("blocked_cka", "procrustes")
+             for unit in ("utterance", "speaker")]  # fmt: skip
+    assert told == [held[kind] for kind in kinds]
+
+
 def test_what_trust_costs_is_what_the_stored_run_says():
     stored = json.loads((ROOT / "docs" / "bench" / "trust.json").read_text())["sections"]["trust"]
     ratios = {row["job"]: f"{row['ratio']:.2f}" for row in stored["rows"]}
