@@ -145,9 +145,10 @@ def _rows_of(
 
     Where layers of one side have met the other way round, only rows of what is not symmetric.
     """
-    with_input, met = _with_input(chosen, scoring), set()
+    with_input = _with_input(chosen, scoring)
     pairs = scoring.moments.pairs if scoring.moments.within else ()
-    again = {(x, y) for x, y in pairs if (y, x) in met or met.add((x, y))}
+    place = {names: i for i, names in enumerate(pairs)}
+    again = {names for names in pairs if place.get(names[::-1], len(pairs)) < place[names]}
 
     def rows_of(names: tuple[str, str]) -> dict[str, dict[str, Any]]:
         kept = sampled.pair(*names) if isinstance(sampled, Sampled) else None
@@ -169,8 +170,10 @@ def _rows_of(
 
 
 def _row_of(
-    found: Mapping[tuple, Mapping[str, dict]], names: tuple[str, str], measure: str
-) -> dict:
+    found: Mapping[tuple[str, str], Mapping[str, dict[str, Any]]],
+    names: tuple[str, str],
+    measure: str,
+) -> dict[str, Any]:
     """Of a pair of layers and a measure; as the layers met before, where they do that again."""
     if measure in found[names]:
         return found[names][measure]
