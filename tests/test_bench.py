@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,22 @@ PNG = b"\x89PNG\r\n"
 @pytest.fixture
 def scripts(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
+
+
+def test_of_processes_that_would_wait_for_one_that_failed_none_is_left(scripts, tmp_path):
+    from bench_ranks import run_ranks
+
+    script = tmp_path / "rank.py"
+    script.write_text(
+        "import os, sys, time\n"
+        "sys.exit(3) if os.environ.get('RANK') == sys.argv[1] else None\n"
+        "time.sleep(60 * int(sys.argv[2]))\n"
+    )
+    started = time.monotonic()
+    with pytest.raises(subprocess.CalledProcessError, match="exit status 3"):
+        run_ranks(2, str(script), 1, 1, threads=1)
+    assert time.monotonic() - started < 30
+    run_ranks(2, str(script), "none", 0, threads=1)
 
 
 @pytest.fixture(scope="module")
