@@ -86,7 +86,7 @@ def activation_bytes(
     chosen: Sequence[Sequence[str]],
     seconds: float,
     *,
-    device: torch.device = torch.device("cpu"),  # noqa: B008 - it is immutable
+    device: torch.device,
 ) -> int:
     """Bytes at most of a batch of so many seconds of audio, from the waveforms to the sums.
 

@@ -11,6 +11,8 @@ import torch
 from hf_repsim import memory
 from hf_repsim.memory import activation_bytes, footprint, free_memory, host_memory
 
+CPU = torch.device("cpu")
+
 VERSION_1 = ("7:cpu,memory:/a/b", "memory/a/b", "limit_in_bytes", "usage_in_bytes")
 VERSION_2 = ("0::/a/b", "a/b", "max", "current")
 
@@ -89,9 +91,9 @@ def test_a_model_in_hand_has_its_memory_already(model_folders, speech_models, va
 def test_more_audio_takes_more_memory_and_a_second_model_adds_to_it(speech_models):
     x, y = footprint(speech_models["wav2vec2-base"]), footprint(speech_models["hubert-base"])
     layers = ["encoder.0", "encoder.1"]
-    one = [activation_bytes([x], [layers], seconds) for seconds in (60, 120)]
+    one = [activation_bytes([x], [layers], seconds, device=CPU) for seconds in (60, 120)]
     assert one[1] > 1.5 * one[0]
-    assert activation_bytes([x, y], [layers] * 2, 60) > one[0]
+    assert activation_bytes([x, y], [layers] * 2, 60, device=CPU) > one[0]
 
 
 def test_a_gpu_makes_larger_gram_matrices_and_they_are_planned_for(speech_models):
@@ -104,5 +106,6 @@ def test_a_fixed_window_is_counted_whole_however_short_the_utterances(speech_mod
     whisper = footprint(speech_models["whisper"])
     assert whisper.window == 2 * memory.SHORTEST == 4
     free = replace(whisper, window=None)
-    sizes = [activation_bytes([model], [["encoder.0"]], 200) for model in (whisper, free)]
+    layers = [["encoder.0"]]
+    sizes = [activation_bytes([model], layers, 200, device=CPU) for model in (whisper, free)]
     assert sizes[0] == pytest.approx(2 * sizes[1], rel=0.01)
